@@ -1,0 +1,1 @@
+//! Receives OTLP, stores spans, logs and order facts, and stitches orders.

@@ -1,0 +1,1 @@
+//! What makes a program a good daemon: settings, logs, health, metrics, stop.

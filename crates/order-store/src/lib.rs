@@ -1,0 +1,1 @@
+//! The ClickHouse schema, rows, writer, reader and versioned views.

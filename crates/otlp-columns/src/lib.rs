@@ -1,0 +1,1 @@
+//! OTLP bytes to ClickHouse rows and order facts, without IO.

@@ -1,0 +1,1 @@
+//! Shop, CRM and MES as separate processes with the real OpenTelemetry SDK.

@@ -1,0 +1,1 @@
+//! The private stack, the end-to-end tests and the demo.

@@ -1,0 +1,1 @@
+//! The status board, the stage lists and the order look-up.
