@@ -1,0 +1,103 @@
+//! Health that watches progress: a part is well while its last success is young enough.
+//!
+//! A part that merely runs is not well. Each part reports what it last managed to do; readiness
+//! fails when that is too old or when the part says that it failed.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The health of a process: the sum of its watched parts. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    parts: Arc<Mutex<Vec<Watch>>>,
+}
+
+/// One watched part. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    name: &'static str,
+    age_max: Duration,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    progressed_at: Option<Instant>,
+    failure: Option<String>,
+}
+
+impl Health {
+    /// No parts yet: well.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a part that is not ready until its first [`Watch::progressed`], and again when the
+    /// last one is older than `age_max`.
+    #[must_use]
+    pub fn watch(&self, name: &'static str, age_max: Duration) -> Watch {
+        let state = Arc::new(Mutex::new(State { progressed_at: None, failure: None }));
+        let watch = Watch { name, age_max, state };
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner).push(watch.clone());
+        watch
+    }
+
+    /// What is wrong, one sentence per part; empty when the process is ready.
+    #[must_use]
+    pub fn complaints(&self) -> Vec<String> {
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.iter().filter_map(Watch::complaint).collect()
+    }
+}
+
+impl Watch {
+    /// The part did what it is for, just now.
+    pub fn progressed(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = State { progressed_at: Some(Instant::now()), failure: None };
+    }
+
+    /// The part failed, just now; it stays unready until it progresses.
+    pub fn failed(&self, why: impl Into<String>) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).failure = Some(why.into());
+    }
+
+    fn complaint(&self) -> Option<String> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = self.name;
+        if let Some(why) = &state.failure {
+            return Some(format!("{name}: {why}"));
+        }
+        match state.progressed_at {
+            None => Some(format!("{name}: has not started yet")),
+            Some(at) if at.elapsed() > self.age_max => {
+                let (age, max) = (at.elapsed().as_secs(), self.age_max.as_secs());
+                Some(format!("{name}: last progress {age} s ago, expected every {max} s"))
+            }
+            Some(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn readiness_follows_progress() {
+        let health = Health::new();
+        let store = health.watch("store", Duration::from_secs(5));
+        assert_eq!(health.complaints(), ["store: has not started yet"]);
+        store.progressed();
+        assert!(health.complaints().is_empty());
+        tokio::time::advance(Duration::from_secs(6)).await;
+        assert_eq!(health.complaints(), ["store: last progress 6 s ago, expected every 5 s"]);
+        store.failed("connection refused");
+        assert_eq!(health.complaints(), ["store: connection refused"]);
+        store.progressed();
+        assert!(health.complaints().is_empty());
+    }
+}
