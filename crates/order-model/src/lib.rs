@@ -1,1 +1,17 @@
-//! The vocabulary of orders: stages, lifecycle, attribute keys and the pure fold from facts to state.
+//! The vocabulary of orders, without IO: ids, stages, the lifecycle and the fold from facts to
+//! state.
+//!
+//! Nothing here reads a clock, a socket or a disk: functions take values and `now`, and return
+//! values. The fold is the oracle for the SQL that derives the same state inside ClickHouse.
+#![forbid(unsafe_code)]
+
+pub mod keys;
+pub mod order_id;
+pub mod time;
+pub mod lifecycle;
+pub mod fold;
+
+pub use fold::{CalculationPart, OrderState, StageSignal, Visit, fold};
+pub use lifecycle::Lifecycle;
+pub use order_id::OrderId;
+pub use time::UnixNanos;

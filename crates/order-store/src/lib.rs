@@ -1,1 +1,4 @@
-//! The ClickHouse schema, rows, writer, reader and versioned views.
+//! The store: schema, rows, writer, stitcher and reader over the ClickHouse HTTP interface.
+#![forbid(unsafe_code)]
+
+pub mod rows;

@@ -1,0 +1,281 @@
+//! The fold: from the signals of one order to its state, by the rules of stitching.
+//!
+//! Pure, and slow where that makes it plainer: it is the oracle for the SQL in `order-store`
+//! that derives the same state for thousands of orders at once.
+
+use std::collections::BTreeMap;
+
+use crate::keys::{CHANNEL_B2B, CHANNEL_B2C, KIND_READY_MADE};
+use crate::lifecycle::Lifecycle;
+use crate::time::UnixNanos;
+
+/// What a signal says.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SignalKind {
+    /// A stage begins; the name as the source wrote it.
+    Stage(String),
+    /// A price was asked for.
+    PriceRequested,
+}
+
+/// One signal of an order. Its identity is (kind, event time, source).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StageSignal {
+    /// What it says.
+    pub kind: SignalKind,
+    /// When, by the clock of the source.
+    pub event_time: UnixNanos,
+    /// `service.name` of the source.
+    pub source: String,
+    /// Attempt of a calculation; 0 when not said.
+    pub attempt: u32,
+}
+
+/// What is known of an order besides its signals.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OrderTraits {
+    /// `custom`, `ready_made`, or empty when nobody said.
+    pub kind: String,
+    /// `b2c`, `b2b`, or empty when nobody said.
+    pub channel: String,
+    /// Whether a source named a model.
+    pub has_model: bool,
+}
+
+/// One stay in a stage: consecutive signals of the same stage are one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Visit {
+    /// The stage, as written.
+    pub stage: String,
+    /// When it began.
+    pub entered_at: UnixNanos,
+    /// Who said so first.
+    pub source: String,
+    /// The highest attempt named during the stay.
+    pub attempt: u32,
+}
+
+/// Where a calculation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CalculationPart {
+    /// Asked for, but no published request was heard of.
+    NeverQueued,
+    /// The request was published and not picked up.
+    Queued,
+    /// A worker has begun.
+    Running,
+    /// The last attempt failed.
+    Failed,
+    /// There is a price, or none is wanted any more.
+    Answered,
+}
+
+impl CalculationPart {
+    /// As the store writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NeverQueued => "never_queued",
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Failed => "failed",
+            Self::Answered => "answered",
+        }
+    }
+}
+
+/// The latest request for a price.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CalculationState {
+    /// When the clock started.
+    pub requested_at: UnixNanos,
+    /// When a worker last began.
+    pub started_at: Option<UnixNanos>,
+    /// When the clock stopped.
+    pub answered_at: Option<UnixNanos>,
+    /// Where it stands.
+    pub part: CalculationPart,
+}
+
+/// The state of one order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderState {
+    /// The current stage, as written; empty when there is no stage signal yet.
+    pub stage: String,
+    /// When the current stay in it began.
+    pub stage_since: UnixNanos,
+    /// `custom`, `ready_made` or empty.
+    pub kind: String,
+    /// `b2c`, `b2b` or empty.
+    pub channel: String,
+    /// Whether the order has a 3D model.
+    pub has_model: bool,
+    /// The latest event that is not in the future.
+    pub last_event_at: UnixNanos,
+    /// Every stay, in the order of event time.
+    pub history: Vec<Visit>,
+    /// The latest request for a price, if the order needs one.
+    pub calculation: Option<CalculationState>,
+    /// The earliest event from the future: derive again then.
+    pub refold_at: Option<UnixNanos>,
+}
+
+/// Folds the signals of one order, in any order and with repeats, as seen at `now`.
+#[must_use]
+pub fn fold(
+    lifecycle: &Lifecycle,
+    signals: &[StageSignal],
+    traits: &OrderTraits,
+    now: UnixNanos,
+) -> OrderState {
+    let skew = nanos(lifecycle.skew);
+    let horizon = now.saturating_add(skew);
+    let unique = unique(signals);
+    let refold_at = unique.iter().map(|s| s.event_time).filter(|t| *t > horizon).min();
+    let heard: Vec<_> = unique.into_iter().filter(|s| s.event_time <= horizon).collect();
+    let stays = stays(lifecycle, &heard);
+    let stage = current_stage(lifecycle, &heard, skew);
+    let since = stays.iter().rev().find(|v| v.stage == stage).map_or(0, |v| v.entered_at);
+    let channel = channel(lifecycle, traits, &stays);
+    let has_model = traits.has_model || stays.iter().any(|v| means_model(lifecycle, &v.stage));
+    let calculation = calculation(lifecycle, &heard, skew)
+        .filter(|_| needs_price(lifecycle, traits, &channel, has_model, &heard));
+    OrderState {
+        stage_since: since,
+        kind: traits.kind.clone(),
+        channel,
+        has_model,
+        last_event_at: heard.iter().map(|s| s.event_time).max().unwrap_or(0),
+        history: stays,
+        calculation,
+        refold_at,
+        stage,
+    }
+}
+
+fn nanos(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// One signal per identity; of repeats the highest attempt is kept.
+fn unique(signals: &[StageSignal]) -> Vec<StageSignal> {
+    let mut identities: BTreeMap<(SignalKind, UnixNanos, String), u32> = BTreeMap::new();
+    for signal in signals {
+        let identity = (signal.kind.clone(), signal.event_time, signal.source.clone());
+        let attempt = identities.entry(identity).or_default();
+        *attempt = signal.attempt.max(*attempt);
+    }
+    let back =
+        |((kind, event_time, source), attempt)| StageSignal { kind, event_time, source, attempt };
+    identities.into_iter().map(back).collect()
+}
+
+fn stage_of(signal: &StageSignal) -> Option<&str> {
+    match &signal.kind {
+        SignalKind::Stage(stage) => Some(stage),
+        SignalKind::PriceRequested => None,
+    }
+}
+
+/// T is the latest stage event; of the stages whose last event is at or after T − skew, the one
+/// furthest along. Unknown stages have rank 0; between two of them the name decides.
+fn current_stage(lifecycle: &Lifecycle, heard: &[StageSignal], skew: i64) -> String {
+    let stages = || heard.iter().filter_map(|s| stage_of(s).map(|stage| (s.event_time, stage)));
+    let Some(latest) = stages().map(|(t, _)| t).max() else { return String::new() };
+    let recent = stages().filter(|(t, _)| *t >= latest.saturating_sub(skew));
+    let furthest = recent.max_by_key(|(_, stage)| (lifecycle.rank(stage), *stage));
+    furthest.map_or(String::new(), |(_, stage)| stage.to_owned())
+}
+
+/// Stays in the order of (event time, rank, name, source).
+fn stays(lifecycle: &Lifecycle, heard: &[StageSignal]) -> Vec<Visit> {
+    let mut ordered: Vec<_> = heard.iter().filter_map(|s| stage_of(s).map(|st| (s, st))).collect();
+    ordered.sort_by_key(|(s, stage)| (s.event_time, lifecycle.rank(stage), *stage, &s.source));
+    let mut stays: Vec<Visit> = Vec::new();
+    for (signal, stage) in ordered {
+        match stays.last_mut() {
+            Some(stay) if stay.stage == stage => stay.attempt = stay.attempt.max(signal.attempt),
+            _ => stays.push(Visit {
+                stage: stage.to_owned(),
+                entered_at: signal.event_time,
+                source: signal.source.clone(),
+                attempt: signal.attempt,
+            }),
+        }
+    }
+    stays
+}
+
+/// What a source said, or who set the first stage: a service that sets the lifecycle's first
+/// stage is the shop, any other means a partner.
+fn channel(lifecycle: &Lifecycle, traits: &OrderTraits, stays: &[Visit]) -> String {
+    if !traits.channel.is_empty() {
+        return traits.channel.clone();
+    }
+    let Some(first) = stays.first() else { return String::new() };
+    let shop = lifecycle.shop_services().contains(&first.source);
+    if shop { CHANNEL_B2C } else { CHANNEL_B2B }.to_owned()
+}
+
+fn means_model(lifecycle: &Lifecycle, stage: &str) -> bool {
+    lifecycle.stage(stage).is_some_and(|s| s.means_model)
+}
+
+/// A ready-made piece needs no price. Any other order does if it has a model, comes through the
+/// partner API, or is already being calculated.
+fn needs_price(
+    lifecycle: &Lifecycle,
+    traits: &OrderTraits,
+    channel: &str,
+    has_model: bool,
+    heard: &[StageSignal],
+) -> bool {
+    let rule = &lifecycle.calculation;
+    let calculating = |s: &StageSignal| match &s.kind {
+        SignalKind::PriceRequested => true,
+        SignalKind::Stage(stage) => *stage == rule.started_by || *stage == rule.failed_by,
+    };
+    traits.kind != KIND_READY_MADE
+        && (has_model || channel == CHANNEL_B2B || heard.iter().any(calculating))
+}
+
+/// The latest request and what became of it. An answer belongs to a request if it is not older
+/// than the request by more than the skew.
+fn calculation(
+    lifecycle: &Lifecycle,
+    heard: &[StageSignal],
+    skew: i64,
+) -> Option<CalculationState> {
+    let rule = &lifecycle.calculation;
+    let times = |wanted: &dyn Fn(&SignalKind) -> bool| -> Vec<UnixNanos> {
+        heard.iter().filter(|s| wanted(&s.kind)).map(|s| s.event_time).collect()
+    };
+    let is = |kind: &SignalKind, name: &str| matches!(kind, SignalKind::Stage(s) if s == name);
+    let asked = times(&|k| is(k, &rule.requested_by));
+    let published = times(&|k| *k == SignalKind::PriceRequested);
+    let begun = times(&|k| is(k, &rule.started_by));
+    let failed = times(&|k| is(k, &rule.failed_by));
+    let answers = times(&|k| rule.answered_by.iter().any(|name| is(k, name)));
+
+    let last_request = asked.iter().chain(&published).chain(&begun).max().copied()?;
+    let before = |a: &&UnixNanos| **a < last_request.saturating_sub(skew);
+    let previous_answer = answers.iter().filter(before).max().copied().unwrap_or(i64::MIN);
+    let answered_at = answers.iter().filter(|a| !before(a)).min().copied();
+    let open = |t: &&UnixNanos| **t > previous_answer;
+    let first = published.iter().chain(&begun).filter(open).min().copied();
+    let requested_at = asked.iter().filter(open).max().copied().or(first)?;
+    let within = |t: &&UnixNanos| **t >= requested_at.saturating_sub(skew);
+    let started_at = begun.iter().filter(open).filter(within).max().copied();
+    let failed_at = failed.iter().filter(open).filter(within).max().copied();
+    let queued = published.iter().filter(open).any(|t| within(&t));
+    let part = match (answered_at, started_at, failed_at) {
+        (Some(_), _, _) => CalculationPart::Answered,
+        (None, started, Some(failed)) if started.is_none_or(|s| failed >= s) => {
+            CalculationPart::Failed
+        }
+        (None, Some(_), _) => CalculationPart::Running,
+        (None, None, _) if queued => CalculationPart::Queued,
+        (None, None, _) => CalculationPart::NeverQueued,
+    };
+    Some(CalculationState { requested_at, started_at, answered_at, part })
+}
