@@ -1,4 +1,24 @@
 //! The store: schema, rows, writer, stitcher and reader over the ClickHouse HTTP interface.
+//!
+//! One write path and one read path: embedded engine, server and cluster are reached through the
+//! official `clickhouse` client. SQL that gives a name a meaning (current stage, late, stuck)
+//! stands once, in `sql/` (schema and versioned views) and `queries/` (the derivation).
 #![forbid(unsafe_code)]
 
+pub mod error;
+pub mod connection;
 pub mod rows;
+pub mod schema;
+pub mod writer;
+pub mod stitcher;
+pub mod read;
+
+pub use connection::{Store, StoreSettings};
+pub use error::StoreError;
+pub use read::Reader;
+pub use rows::{Batch, Touched};
+pub use stitcher::{Stitched, Stitcher, SweepState};
+pub use writer::Writer;
+
+/// Milliseconds since 1970, UTC: times on pages and in the API's inner life.
+pub type UnixMillis = i64;

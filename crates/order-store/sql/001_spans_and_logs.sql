@@ -1,0 +1,106 @@
+-- Spans and logs: the columns and types of the OpenTelemetry ClickHouse exporter, so that other
+-- tools read them with no mapping; ReceivedAt is ours.
+--
+-- A span's identity is (TraceId, SpanId): the table folds repeats by merge, the view at once.
+-- Partitions and retention go by the time of receipt: a clock in 1970 or 2200 can neither delete
+-- a row on arrival nor open thousands of partitions.
+CREATE TABLE IF NOT EXISTS otel_traces (
+    Timestamp DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),
+    TraceId String CODEC(ZSTD(1)),
+    SpanId String CODEC(ZSTD(1)),
+    ParentSpanId String CODEC(ZSTD(1)),
+    TraceState String CODEC(ZSTD(1)),
+    SpanName LowCardinality(String) CODEC(ZSTD(1)),
+    SpanKind LowCardinality(String) CODEC(ZSTD(1)),
+    ServiceName LowCardinality(String) CODEC(ZSTD(1)),
+    ResourceAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
+    ScopeName String CODEC(ZSTD(1)),
+    ScopeVersion String CODEC(ZSTD(1)),
+    SpanAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
+    Duration UInt64 CODEC(ZSTD(1)),
+    StatusCode LowCardinality(String) CODEC(ZSTD(1)),
+    StatusMessage String CODEC(ZSTD(1)),
+    Events Nested (
+        Timestamp DateTime64(9, 'UTC'),
+        Name LowCardinality(String),
+        Attributes Map(LowCardinality(String), String)
+    ) CODEC(ZSTD(1)),
+    Links Nested (
+        TraceId String,
+        SpanId String,
+        TraceState String,
+        Attributes Map(LowCardinality(String), String)
+    ) CODEC(ZSTD(1)),
+    ReceivedAt DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))
+) ENGINE = ReplacingMergeTree
+PARTITION BY toDate(ReceivedAt)
+ORDER BY (TraceId, SpanId)
+TTL toDateTime(ReceivedAt) + INTERVAL 90 DAY
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 100000,
+         fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE VIEW IF NOT EXISTS otel_traces_v1 AS SELECT * FROM otel_traces FINAL;
+
+-- The exporter's index of traces by time. DateTime ends in 2106: times beyond are held there.
+CREATE TABLE IF NOT EXISTS otel_traces_trace_id_ts (
+    TraceId String CODEC(ZSTD(1)),
+    Start SimpleAggregateFunction(min, DateTime('UTC')) CODEC(Delta, ZSTD(1)),
+    End SimpleAggregateFunction(max, DateTime('UTC')) CODEC(Delta, ZSTD(1)),
+    ReceivedAt SimpleAggregateFunction(max, DateTime('UTC'))
+) ENGINE = AggregatingMergeTree
+ORDER BY TraceId
+TTL ReceivedAt + INTERVAL 90 DAY
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS otel_traces_trace_id_ts_mv TO otel_traces_trace_id_ts AS
+SELECT
+    TraceId,
+    toDateTime(least(min(Timestamp), toDateTime64('2106-02-07 06:28:15', 9, 'UTC')), 'UTC') AS Start,
+    toDateTime(least(max(Timestamp), toDateTime64('2106-02-07 06:28:15', 9, 'UTC')), 'UTC') AS End,
+    toDateTime(max(otel_traces.ReceivedAt), 'UTC') AS ReceivedAt
+FROM otel_traces
+GROUP BY TraceId;
+
+CREATE TABLE IF NOT EXISTS otel_logs (
+    Timestamp DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),
+    TimestampTime DateTime('UTC')
+        DEFAULT toDateTime(least(Timestamp, toDateTime64('2106-02-07 06:28:15', 9, 'UTC')), 'UTC'),
+    TraceId String CODEC(ZSTD(1)),
+    SpanId String CODEC(ZSTD(1)),
+    TraceFlags UInt8,
+    SeverityText LowCardinality(String) CODEC(ZSTD(1)),
+    SeverityNumber UInt8,
+    ServiceName LowCardinality(String) CODEC(ZSTD(1)),
+    Body String CODEC(ZSTD(1)),
+    ResourceSchemaUrl LowCardinality(String) CODEC(ZSTD(1)),
+    ResourceAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
+    ScopeSchemaUrl LowCardinality(String) CODEC(ZSTD(1)),
+    ScopeName String CODEC(ZSTD(1)),
+    ScopeVersion LowCardinality(String) CODEC(ZSTD(1)),
+    ScopeAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
+    LogAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
+    EventName String CODEC(ZSTD(1)),
+    ReceivedAt DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))
+) ENGINE = MergeTree
+PARTITION BY toDate(ReceivedAt)
+ORDER BY (ServiceName, TimestampTime, Timestamp)
+TTL toDateTime(ReceivedAt) + INTERVAL 90 DAY
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 100000,
+         fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- When each system was last heard of. Latest times only: repeats change nothing.
+CREATE TABLE IF NOT EXISTS sources (
+    Source LowCardinality(String),
+    LastReceivedAt SimpleAggregateFunction(max, DateTime64(3, 'UTC')),
+    LastTimestamp SimpleAggregateFunction(max, DateTime64(9, 'UTC'))
+) ENGINE = AggregatingMergeTree
+ORDER BY Source
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS sources_from_spans_mv TO sources AS
+SELECT ServiceName AS Source, max(ReceivedAt) AS LastReceivedAt, max(Timestamp) AS LastTimestamp
+FROM otel_traces GROUP BY Source;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS sources_from_logs_mv TO sources AS
+SELECT ServiceName AS Source, max(ReceivedAt) AS LastReceivedAt, max(Timestamp) AS LastTimestamp
+FROM otel_logs GROUP BY Source;

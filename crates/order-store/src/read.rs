@@ -1,0 +1,117 @@
+//! The one read path: what pages, API, metrics and rules ask of the store.
+//!
+//! A number and the list behind it agree because both are read at the same `as_of`. Every list
+//! has a bound and a total order.
+
+mod board;
+mod lists;
+mod order;
+mod search;
+mod spans;
+mod alerts;
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+pub use alerts::{AlertItem, AlertRow};
+pub use board::{Board, BoardStage, SourceHeard};
+pub use lists::{Condition, OrderPage, StageCursor, StageFilter};
+pub use order::{Calculation, OrderDetail, Visit};
+pub use search::{MatchedBy, SearchHit};
+pub use spans::{OrderSpans, SpanItem, Through};
+
+use crate::UnixMillis;
+use crate::connection::Store;
+use crate::error::StoreError;
+
+/// Reads the store. Clones share connections.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    store: Store,
+}
+
+impl Reader {
+    /// A reader of that store.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// The store's clock: the `as_of` of whatever is read next.
+    ///
+    /// # Errors
+    /// The store could not be reached.
+    pub async fn clock(&self) -> Result<UnixMillis, StoreError> {
+        self.store
+            .client
+            .query("SELECT toUnixTimestamp64Milli(now64(3))")
+            .fetch_one()
+            .await
+            .map_err(StoreError::doing("read the store's clock"))
+    }
+
+    async fn as_of(&self, given: Option<UnixMillis>) -> Result<UnixMillis, StoreError> {
+        match given {
+            Some(as_of) => Ok(as_of),
+            None => self.clock().await,
+        }
+    }
+}
+
+/// The columns of [`OrderSummary`], for every query that lists orders.
+const SUMMARY_COLUMNS: &str = "OrderId, Stage, StageRank, StageKnown, LabelRu, LabelEn, \
+    StageSince, AgeSeconds, Condition, Terminal, WaitingFor, Kind, Channel, FirstEventAt, \
+    LastEventAt, LastReceivedAt, LateAt, StuckAt, PromisedAt, \
+    ifNull(OverdueAt <= AsOf, 0) AS Overdue";
+
+/// `orders_at_v1` at a bound point in time: the source of every query that lists orders.
+const ORDERS_AT: &str = "orders_at_v1(as_of = fromUnixTimestamp64Milli({as_of:Int64}, 'UTC'))";
+
+/// One order as a list shows it. Times are milliseconds since 1970, UTC.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct OrderSummary {
+    /// The order.
+    pub order_id: String,
+    /// The current stage as the source wrote it; empty when none was heard of.
+    pub stage: String,
+    /// Its place in the lifecycle from 1; 0 for an unknown status.
+    #[serde(rename = "StageRank")]
+    pub rank: u16,
+    /// Whether the lifecycle knows the stage.
+    #[serde(rename = "StageKnown")]
+    pub known: bool,
+    /// The stage in Russian; empty when unknown.
+    pub label_ru: String,
+    /// The stage in English; empty when unknown.
+    pub label_en: String,
+    /// Since when the order is in it.
+    #[serde(rename = "StageSince")]
+    pub since: UnixMillis,
+    /// For how long, in seconds.
+    pub age_seconds: i64,
+    /// What Waybill concludes.
+    pub condition: Condition,
+    /// Whether the order has ended.
+    pub terminal: bool,
+    /// Whose turn it is: a key of the lifecycle's `[waiting_for]`; empty when unknown.
+    pub waiting_for: String,
+    /// `custom`, `ready_made` or empty.
+    pub kind: String,
+    /// `b2c`, `b2b` or empty.
+    pub channel: String,
+    /// The first event.
+    pub first_event_at: UnixMillis,
+    /// The latest event that is not in the future.
+    pub last_event_at: UnixMillis,
+    /// When the collector last received anything of the order.
+    pub last_received_at: UnixMillis,
+    /// When the order is or was late, if the stage has a deadline.
+    pub late_at: Option<UnixMillis>,
+    /// When the order is or was stuck, if the stage has a deadline.
+    pub stuck_at: Option<UnixMillis>,
+    /// When the whole order is promised, once it is submitted.
+    pub promised_at: Option<UnixMillis>,
+    /// Whether that promise is broken and the order still open.
+    pub overdue: bool,
+}

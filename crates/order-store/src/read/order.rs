@@ -1,0 +1,158 @@
+//! One order: where it is, how it came there, and what became of its calculation.
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+use super::lists::Condition;
+use super::{ORDERS_AT, OrderSummary, Reader, SUMMARY_COLUMNS};
+use crate::UnixMillis;
+use crate::error::StoreError;
+
+/// One order whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderDetail {
+    /// The point in time at which conditions were judged.
+    pub as_of: UnixMillis,
+    /// As lists show it.
+    pub summary: OrderSummary,
+    /// Every stay in a stage, in the order of event time.
+    pub history: Vec<Visit>,
+    /// The latest request for a price, if the order needs one.
+    pub calculation: Option<Calculation>,
+}
+
+/// One stay in a stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Visit {
+    /// The stage as the source wrote it.
+    pub stage: String,
+    /// When it began.
+    pub entered_at: UnixMillis,
+    /// Who said so first.
+    pub source: String,
+    /// Attempt of a calculation; 0 when not said.
+    pub attempt: u32,
+}
+
+/// Where a calculation stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Calculation {
+    /// When the price was asked for: the start of the one-hour clock.
+    pub requested_at: UnixMillis,
+    /// When a worker last began.
+    pub started_at: Option<UnixMillis>,
+    /// When there was a price, or none was wanted any more.
+    pub answered_at: Option<UnixMillis>,
+    /// `never_queued`, `queued`, `running`, `failed` or `answered`.
+    pub part: String,
+    /// When the hour is over.
+    pub stuck_at: UnixMillis,
+}
+
+#[derive(Row, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DetailRow {
+    order_id: String,
+    stage: String,
+    stage_rank: u16,
+    stage_known: bool,
+    label_ru: String,
+    label_en: String,
+    stage_since: UnixMillis,
+    age_seconds: i64,
+    condition: Condition,
+    terminal: bool,
+    waiting_for: String,
+    kind: String,
+    channel: String,
+    first_event_at: UnixMillis,
+    last_event_at: UnixMillis,
+    last_received_at: UnixMillis,
+    late_at: Option<UnixMillis>,
+    stuck_at: Option<UnixMillis>,
+    promised_at: Option<UnixMillis>,
+    overdue: bool,
+    history_stage: Vec<String>,
+    history_entered_at: Vec<UnixMillis>,
+    history_source: Vec<String>,
+    history_attempt: Vec<u32>,
+    calculation_requested_at: Option<UnixMillis>,
+    calculation_started_at: Option<UnixMillis>,
+    calculation_answered_at: Option<UnixMillis>,
+    calculation_part: String,
+    calculation_stuck_at: Option<UnixMillis>,
+}
+
+impl Reader {
+    /// The order of exactly this id, now; none if no source ever named it.
+    ///
+    /// # Errors
+    /// The store could not be reached or refused.
+    pub async fn order(&self, order_id: &str) -> Result<Option<OrderDetail>, StoreError> {
+        let as_of = self.clock().await?;
+        let row: Option<DetailRow> = self
+            .store
+            .client
+            .query(&format!(
+                "SELECT {SUMMARY_COLUMNS}, HistoryStage, HistoryEnteredAt, HistorySource, \
+                 HistoryAttempt, CalculationRequestedAt, CalculationStartedAt, \
+                 CalculationAnsweredAt, CalculationPart, \
+                 CalculationRequestedAt + toIntervalSecond((SELECT CalculationStuckSeconds \
+                     FROM lifecycle_v1)) AS CalculationStuckAt \
+                 FROM {ORDERS_AT} WHERE OrderId = {{order:String}}"
+            ))
+            .param("as_of", as_of)
+            .param("order", order_id)
+            .fetch_optional()
+            .await
+            .map_err(StoreError::doing("read an order"))?;
+        Ok(row.map(|row| row.into_detail(as_of)))
+    }
+}
+
+impl DetailRow {
+    fn into_detail(self, as_of: UnixMillis) -> OrderDetail {
+        let calculation = self.calculation_requested_at.map(|requested_at| Calculation {
+            requested_at,
+            started_at: self.calculation_started_at,
+            answered_at: self.calculation_answered_at,
+            part: self.calculation_part,
+            stuck_at: self.calculation_stuck_at.unwrap_or(requested_at),
+        });
+        let history = self
+            .history_stage
+            .into_iter()
+            .zip(self.history_entered_at)
+            .zip(self.history_source.into_iter().zip(self.history_attempt))
+            .map(|((stage, entered_at), (source, attempt))| Visit {
+                stage,
+                entered_at,
+                source,
+                attempt,
+            })
+            .collect();
+        let summary = OrderSummary {
+            order_id: self.order_id,
+            stage: self.stage,
+            rank: self.stage_rank,
+            known: self.stage_known,
+            label_ru: self.label_ru,
+            label_en: self.label_en,
+            since: self.stage_since,
+            age_seconds: self.age_seconds,
+            condition: self.condition,
+            terminal: self.terminal,
+            waiting_for: self.waiting_for,
+            kind: self.kind,
+            channel: self.channel,
+            first_event_at: self.first_event_at,
+            last_event_at: self.last_event_at,
+            last_received_at: self.last_received_at,
+            late_at: self.late_at,
+            stuck_at: self.stuck_at,
+            promised_at: self.promised_at,
+            overdue: self.overdue,
+        };
+        OrderDetail { as_of, summary, history, calculation }
+    }
+}

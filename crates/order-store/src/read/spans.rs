@@ -1,0 +1,146 @@
+//! Every span of an order, over all its traces.
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+use super::Reader;
+use crate::error::StoreError;
+use crate::rows::Attributes;
+use crate::schema::without_comments;
+
+/// Most traces of one order that are looked into; the count of spans says if there are more.
+const TRACES_MAX: usize = 5_000;
+
+/// How a trace belongs to the order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Through {
+    /// It names the order.
+    Named,
+    /// It is linked with one that does, and names no order of its own.
+    Linked,
+}
+
+/// The spans of an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderSpans {
+    /// In the order of start time, trace, span; at most as many as asked for.
+    pub spans: Vec<SpanItem>,
+    /// How many there are in all.
+    pub total: u64,
+}
+
+/// One span of an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpanItem {
+    /// Trace.
+    pub trace_id: String,
+    /// Span.
+    pub span_id: String,
+    /// Parent, or empty.
+    pub parent_span_id: String,
+    /// Span name.
+    pub name: String,
+    /// `Server`, `Client`, `Producer`, `Consumer`, `Internal`.
+    pub kind: String,
+    /// `service.name`.
+    pub service: String,
+    /// Start, nanoseconds since 1970.
+    pub start: i64,
+    /// Duration, nanoseconds.
+    pub duration: u64,
+    /// `Unset`, `Ok` or `Error`.
+    pub status_code: String,
+    /// Text of an error.
+    pub status_message: String,
+    /// Attributes of the span.
+    pub attributes: Attributes,
+    /// How its trace belongs to the order.
+    pub through: Through,
+}
+
+#[derive(Row, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TraceRow {
+    trace_id: String,
+    through: Through,
+}
+
+#[derive(Row, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct SpanRow {
+    trace_id: String,
+    span_id: String,
+    parent_span_id: String,
+    span_name: String,
+    span_kind: String,
+    service_name: String,
+    timestamp: i64,
+    duration: u64,
+    status_code: String,
+    status_message: String,
+    span_attributes: Attributes,
+}
+
+impl Reader {
+    /// At most `limit` spans of the order, each identity once.
+    ///
+    /// # Errors
+    /// The store could not be reached or refused.
+    pub async fn order_spans(&self, order_id: &str, limit: u32) -> Result<OrderSpans, StoreError> {
+        let doing = || StoreError::doing("read the spans of an order");
+        let text = without_comments(include_str!("../../queries/traces_of_orders.sql"));
+        let traces: Vec<TraceRow> = self
+            .store
+            .client
+            .query(&format!(
+                "SELECT TraceId, Through FROM ({text}) ORDER BY TraceId LIMIT {TRACES_MAX}"
+            ))
+            .param("orders", [order_id])
+            .fetch_all()
+            .await
+            .map_err(doing())?;
+        let ids: Vec<&str> = traces.iter().map(|trace| trace.trace_id.as_str()).collect();
+        let client = &self.store.client;
+        let spans = client
+            .query(
+                "SELECT TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, \
+                 Timestamp, Duration, StatusCode, StatusMessage, SpanAttributes \
+                 FROM otel_traces_v1 WHERE TraceId IN {traces:Array(String)} \
+                 ORDER BY Timestamp, TraceId, SpanId LIMIT {limit:UInt32}",
+            )
+            .param("traces", &ids)
+            .param("limit", limit)
+            .fetch_all::<SpanRow>();
+        let total = client
+            .query("SELECT count() FROM otel_traces_v1 WHERE TraceId IN {traces:Array(String)}")
+            .param("traces", &ids)
+            .fetch_one::<u64>();
+        let (spans, total) = tokio::try_join!(spans, total).map_err(doing())?;
+        let through = |id: &str| {
+            let found = traces.binary_search_by(|trace| trace.trace_id.as_str().cmp(id));
+            found.map_or(Through::Linked, |index| traces[index].through)
+        };
+        let spans = spans.into_iter().map(|span| span.into_item(through)).collect();
+        Ok(OrderSpans { spans, total })
+    }
+}
+
+impl SpanRow {
+    fn into_item(self, through: impl Fn(&str) -> Through) -> SpanItem {
+        SpanItem {
+            through: through(&self.trace_id),
+            trace_id: self.trace_id,
+            span_id: self.span_id,
+            parent_span_id: self.parent_span_id,
+            name: self.span_name,
+            kind: self.span_kind,
+            service: self.service_name,
+            start: self.timestamp,
+            duration: self.duration,
+            status_code: self.status_code,
+            status_message: self.status_message,
+            attributes: self.span_attributes,
+        }
+    }
+}
