@@ -1,0 +1,142 @@
+//! From settings to a served socket, and back to nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::serve::ServeError;
+use daemon::{Health, Metrics, Stop, Watch};
+
+use crate::auth::{AccountError, Accounts};
+use crate::engine::{Engine, OpenError};
+use crate::figures::Figures;
+use crate::query_log::QueryLog;
+use crate::run::Bench;
+use crate::serve::{self, Admission, Limited, Shared};
+use crate::session::Sessions;
+use crate::settings::Settings;
+
+/// How often the engine is asked for a real answer.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// How old the last such answer may be while the program is ready.
+const PROBE_AGE_MAX: Duration = Duration::from_secs(10);
+/// How often sessions are looked through for those whose time is over.
+const EXPIRE_EVERY: Duration = Duration::from_secs(1);
+
+/// The program does not start, or breaks while serving.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The users do not fit the address.
+    #[error(transparent)]
+    Accounts(#[from] AccountError),
+    /// The engine does not start.
+    #[error(transparent)]
+    Engine(#[from] OpenError),
+    /// The socket cannot be had.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// A file or thread of our own cannot be had.
+    #[error("cannot {doing}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+}
+
+/// Opens the engine and serves it until `stop`, then drains.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn start(settings: Settings, stop: Stop) -> Result<(), StartError> {
+    let accounts = Accounts::new(&settings.users, settings.listen.ip())?;
+    let metrics = Metrics::new("clickhouse-embedded", env!("CARGO_PKG_VERSION"));
+    let figures = Figures::new(&metrics);
+    let (listener, address) = daemon::serve::bind("clickhouse-http", settings.listen).await?;
+    let opening = settings.clone();
+    let engine = tokio::task::spawn_blocking(move || Engine::open(&opening))
+        .await
+        .map_err(|error| StartError::Io { doing: "start the engine", source: error.into() })??;
+    tracing::info!(version = engine.version, data = %settings.data.display(), "engine open");
+    let log_path = settings.query_log.query_log.clone();
+    let log_path = log_path.unwrap_or_else(|| settings.data.join("query-log.jsonl"));
+    let log_bytes = settings.query_log.query_log_bytes_max;
+    let query_log = QueryLog::open(&log_path, log_bytes, figures.log_dropped.clone())
+        .map_err(|source| StartError::Io { doing: "open the log of queries", source })?;
+    let limits = settings.limits.clone();
+    let shared = Arc::new(Shared {
+        accounts,
+        sessions: Sessions::new(limits.sessions_max, limits.session_timeout_max),
+        admission: Admission::new(&limits, figures.clone()),
+        bench: Arc::new(Bench {
+            engine,
+            limits: limits.clone(),
+            backups: settings.backups.is_some(),
+        }),
+        figures: figures.clone(),
+        query_log,
+    });
+    let health = Health::new();
+    let watch = health.watch("engine", PROBE_AGE_MAX);
+    let probing = tokio::spawn(probe(Arc::clone(&shared), watch, stop.clone()));
+    let expiring = tokio::spawn(expire(Arc::clone(&shared), stop.clone()));
+    let router = serve::router(Arc::clone(&shared), health, metrics);
+    let listener = Limited::new(listener, limits.connections_max, figures.connections.clone());
+    if let Some(path) = &settings.common.ports_file {
+        daemon::settings::write_ports_file(path, &[("clickhouse-http", address)])
+            .map_err(|source| StartError::Io { doing: "write the ports file", source })?;
+    }
+    serve_until(listener, router, &stop, settings.common.drain_deadline).await?;
+    // Both end with the stop signal; a broken one has nothing left to break.
+    let _ = tokio::join!(probing, expiring);
+    shared.sessions.close_all();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn serve_until(
+    listener: Limited,
+    router: axum::Router,
+    stop: &Stop,
+    drain_deadline: Duration,
+) -> Result<(), StartError> {
+    let given = stop.clone();
+    let serving =
+        axum::serve(listener, router).with_graceful_shutdown(async move { given.stopped().await });
+    let late = async {
+        stop.stopped().await;
+        tokio::time::sleep(drain_deadline).await;
+    };
+    tokio::select! {
+        served = serving.into_future() => served.map_err(ServeError::Serve)?,
+        () = late => tracing::warn!(deadline_s = drain_deadline.as_secs(), "drain deadline passed"),
+    }
+    Ok(())
+}
+
+/// Asks the engine for a real answer, again and again: readiness watches that.
+async fn probe(shared: Arc<Shared>, watch: Watch, stop: Stop) {
+    loop {
+        let asked = Arc::clone(&shared);
+        let answered = tokio::task::spawn_blocking(move || asked.bench.engine.ask("SELECT 1", &[]));
+        match answered.await {
+            Ok(Ok(_)) => watch.progressed(),
+            Ok(Err(exception)) => watch.failed(exception.to_string()),
+            Err(error) => watch.failed(error.to_string()),
+        }
+        if !stop.sleep(PROBE_EVERY).await {
+            return;
+        }
+    }
+}
+
+async fn expire(shared: Arc<Shared>, stop: Stop) {
+    while stop.sleep(EXPIRE_EVERY).await {
+        let sessions = Arc::clone(&shared.sessions);
+        let expired = tokio::task::spawn_blocking(move || sessions.expire()).await;
+        if let Err(error) = expired {
+            tracing::warn!(%error, "sessions cannot be looked through");
+        }
+        shared.figures.sessions.set(i64::try_from(shared.sessions.count()).unwrap_or(i64::MAX));
+    }
+}

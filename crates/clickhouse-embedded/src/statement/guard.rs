@@ -1,0 +1,374 @@
+//! What a user may not say, although the engine would do it.
+//!
+//! The engine has no users and trusts whoever holds it. So each statement is judged twice: by
+//! the engine's parser, which counts statements and classes them, and by the words that stand in
+//! it. Where a word could be read in two ways, the reader is refused.
+
+use std::collections::BTreeMap;
+
+use super::lexer::{Kind, Lexer, Token};
+use crate::auth::Role;
+use crate::engine::catalogue::Catalogue;
+use crate::exception::{Code, Exception};
+use crate::ffi::Analysis;
+
+/// Table functions that make rows out of nothing or of tables that the user names.
+const TABLE_FUNCTIONS: [&str; 18] = [
+    "numbers",
+    "numbers_mt",
+    "zeros",
+    "zeros_mt",
+    "primes",
+    "generateseries",
+    "generate_series",
+    "generaterandom",
+    "values",
+    "null",
+    "view",
+    "format",
+    "dictionary",
+    "loop",
+    "fuzzjson",
+    "fuzzquery",
+    "sqlstandardvalues",
+    "viewexplain",
+];
+/// Table functions that show a table's parts or a part of a database: for the writer.
+const WRITER_TABLE_FUNCTIONS: [&str; 5] =
+    ["merge", "mergetreeindex", "mergetreeprojection", "mergetreetextindex", "input"];
+/// Functions that reach the host or another host and are no table functions.
+const FUNCTIONS_DENIED: [&str; 7] = [
+    "file",
+    "catboostevaluate",
+    "executable",
+    "showcertificate",
+    "filesystemavailable",
+    "filesystemcapacity",
+    "filesystemunreserved",
+];
+/// Tables of `system` that the reader may see: the schema and the engine's vocabulary.
+const SYSTEM_TABLES: [&str; 33] = [
+    "one",
+    "numbers",
+    "numbers_mt",
+    "zeros",
+    "zeros_mt",
+    "tables",
+    "columns",
+    "databases",
+    "settings",
+    "merge_tree_settings",
+    "functions",
+    "table_functions",
+    "table_engines",
+    "database_engines",
+    "formats",
+    "data_type_families",
+    "time_zones",
+    "collations",
+    "keywords",
+    "aggregate_function_combinators",
+    "contributors",
+    "licenses",
+    "parts",
+    "parts_columns",
+    "data_skipping_indices",
+    "projections",
+    "merges",
+    "mutations",
+    "metrics",
+    "events",
+    "asynchronous_metrics",
+    "completions",
+    "build_options",
+];
+/// First words of the reader's statements.
+const READER_STATEMENTS: [&str; 9] =
+    ["SELECT", "WITH", "FROM", "SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN", "CHECK"];
+/// What the reader may SHOW.
+const READER_SHOWS: [&str; 16] = [
+    "TABLES",
+    "DATABASES",
+    "CREATE",
+    "COLUMNS",
+    "FIELDS",
+    "FULL",
+    "EXTENDED",
+    "FUNCTIONS",
+    "SETTINGS",
+    "CHANGED",
+    "INDEX",
+    "INDEXES",
+    "INDICES",
+    "KEYS",
+    "DICTIONARIES",
+    "ENGINES",
+];
+/// Engines of tables and databases that keep their data in the data folder or in memory.
+const ENGINES: [&str; 18] = [
+    "mergetree",
+    "replacingmergetree",
+    "summingmergetree",
+    "aggregatingmergetree",
+    "collapsingmergetree",
+    "versionedcollapsingmergetree",
+    "coalescingmergetree",
+    "graphitemergetree",
+    "memory",
+    "log",
+    "tinylog",
+    "stripelog",
+    "null",
+    "set",
+    "join",
+    "buffer",
+    "atomic",
+    "view",
+];
+/// More of them.
+const ENGINES_DERIVED: [&str; 5] =
+    ["materializedview", "dictionary", "merge", "generaterandom", "alias"];
+/// Settings that the reader may set: by prefix.
+const READER_SETTING_PREFIXES: [&str; 4] =
+    ["output_format_", "format_", "date_time_", "input_format_"];
+/// Settings that the reader may set: by name.
+const READER_SETTINGS: [&str; 36] = [
+    "readonly",
+    "log_comment",
+    "max_threads",
+    "max_block_size",
+    "max_execution_time",
+    "max_result_rows",
+    "max_result_bytes",
+    "result_overflow_mode",
+    "max_rows_to_read",
+    "max_bytes_to_read",
+    "read_overflow_mode",
+    "timeout_overflow_mode",
+    "max_memory_usage",
+    "join_use_nulls",
+    "session_timezone",
+    "extremes",
+    "limit",
+    "offset",
+    "final",
+    "enable_http_compression",
+    "http_zlib_compression_level",
+    "send_progress_in_http_headers",
+    "http_headers_progress_interval_ms",
+    "cancel_http_readonly_queries_on_client_close",
+    "wait_end_of_query",
+    "use_query_cache",
+    "query_cache_ttl",
+    "optimize_read_in_order",
+    "use_skip_indexes",
+    "prefer_column_name_to_alias",
+    "max_ast_depth",
+    "max_query_size",
+    "group_by_overflow_mode",
+    "max_rows_to_group_by",
+    "cast_string_to_dynamic_use_inference",
+    "enable_analyzer",
+];
+
+fn denied(what: impl std::fmt::Display) -> Exception {
+    Exception::new(Code::AccessDenied, what)
+}
+
+/// Whether the reader may set these.
+///
+/// # Errors
+/// 164 for a setting off the list, or `readonly=0`.
+pub(crate) fn check_reader_settings(settings: &BTreeMap<String, String>) -> Result<(), Exception> {
+    for (name, value) in settings {
+        let listed = READER_SETTINGS.contains(&name.as_str())
+            || READER_SETTING_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        if !listed || (name == "readonly" && value == "0") {
+            let message = format!("Cannot modify '{name}' setting in readonly mode");
+            return Err(Exception::new(Code::Readonly, message));
+        }
+    }
+    Ok(())
+}
+
+/// What is judged: the statement without its data, by whom, and what the engine said of it.
+#[derive(Debug)]
+pub(crate) struct Case<'a> {
+    /// The statement; of an INSERT with data, its head.
+    pub(crate) sql: &'a [u8],
+    /// The engine's word.
+    pub(crate) analysis: Analysis,
+    /// Who asks.
+    pub(crate) role: Role,
+    /// Whether the request may only read whoever asks (GET).
+    pub(crate) only_reads: bool,
+    /// Whether BACKUP and RESTORE have a folder.
+    pub(crate) backups: bool,
+    /// Values of server-side parameters; as `Identifier` they can name a table.
+    pub(crate) parameters: &'a [(String, String)],
+}
+
+/// Judges a statement.
+///
+/// # Errors
+/// 497 or 164 for what the user may not do, 62 for several statements.
+pub(crate) fn check(case: &Case<'_>, catalogue: &Catalogue) -> Result<(), Exception> {
+    let Analysis { statements, class } = case.analysis;
+    if statements > 1 {
+        let message = "Syntax error (Multi-statements are not allowed)";
+        return Err(Exception::new(Code::SyntaxError, message));
+    }
+    let tokens: Vec<Token<'_>> = Lexer::new(case.sql).collect();
+    let reads_only = case.role == Role::Reader || case.only_reads;
+    if reads_only && class != 0 {
+        let message = format!("{}: Cannot execute query in readonly mode", user(case.role));
+        return Err(Exception::new(Code::Readonly, message));
+    }
+    match class {
+        0 | 1 => {}
+        2 => check_global(&tokens)?,
+        3 => check_control(&tokens, case.backups)?,
+        _ => return Err(denied("This statement is not served")),
+    }
+    check_functions(&tokens, case.role, catalogue)?;
+    check_engines(&tokens, catalogue)?;
+    if case.role == Role::Reader { check_reader(&tokens, case.parameters) } else { Ok(()) }
+}
+
+fn user(role: Role) -> &'static str {
+    if role == Role::Reader { "reader" } else { "writer" }
+}
+
+fn starts(tokens: &[Token<'_>], words: &[&str]) -> bool {
+    tokens.len() >= words.len() && tokens.iter().zip(words).all(|(token, word)| token.is_word(word))
+}
+
+/// Of the statements that change something global, functions in SQL alone are served.
+fn check_global(tokens: &[Token<'_>]) -> Result<(), Exception> {
+    let served: [&[&str]; 3] =
+        [&["CREATE", "FUNCTION"], &["CREATE", "OR", "REPLACE", "FUNCTION"], &["DROP", "FUNCTION"]];
+    if served.iter().any(|words| starts(tokens, words)) {
+        return Ok(());
+    }
+    Err(denied("Users, roles, named collections and writes into `system` are not served"))
+}
+
+fn check_control(tokens: &[Token<'_>], backups: bool) -> Result<(), Exception> {
+    let served: [&[&str]; 19] = [
+        &["SET"],
+        &["USE"],
+        &["KILL", "QUERY"],
+        &["KILL", "MUTATION"],
+        &["CREATE", "TEMPORARY"],
+        &["CREATE", "OR", "REPLACE", "TEMPORARY"],
+        &["DROP", "TEMPORARY"],
+        &["INSERT", "INTO"],
+        &["ALTER"],
+        &["DROP", "TABLE"],
+        &["TRUNCATE"],
+        &["SYSTEM", "FLUSH", "LOGS"],
+        &["SYSTEM", "REFRESH", "VIEW"],
+        &["SYSTEM", "WAIT", "VIEW"],
+        &["SYSTEM", "START"],
+        &["SYSTEM", "STOP"],
+        &["SYSTEM", "RELOAD", "DICTIONARY"],
+        &["SYSTEM", "RELOAD", "DICTIONARIES"],
+        &["SYSTEM", "SYNC"],
+    ];
+    let into_function = tokens.iter().any(|token| token.is_word("FUNCTION"));
+    let file = tokens.iter().any(|token| token.is_word("OUTFILE") || token.is_word("INFILE"));
+    if served.iter().any(|words| starts(tokens, words)) && !into_function && !file {
+        return Ok(());
+    }
+    if backups && (starts(tokens, &["BACKUP"]) || starts(tokens, &["RESTORE"])) {
+        return Ok(());
+    }
+    Err(denied("Control of the process, files of the host and transactions are not served"))
+}
+
+/// No function that reaches beyond the tables, wherever in the statement it stands.
+fn check_functions(
+    tokens: &[Token<'_>],
+    role: Role,
+    catalogue: &Catalogue,
+) -> Result<(), Exception> {
+    for pair in tokens.windows(2) {
+        let [token, open] = pair else { continue };
+        if !open.is(b'(') {
+            continue;
+        }
+        let Some(name) = token.name() else { continue };
+        let name = name.as_str();
+        let writers = role == Role::Writer && WRITER_TABLE_FUNCTIONS.contains(&name);
+        let reaches = catalogue.table_functions.contains(name) && !TABLE_FUNCTIONS.contains(&name);
+        if (reaches && !writers) || FUNCTIONS_DENIED.contains(&name) || name == "disk" {
+            return Err(denied(format!(
+                "{}: Not enough privileges. Function `{name}` is not served",
+                user(role)
+            )));
+        }
+        if token.is_escaped() {
+            return Err(denied("A function's name with escapes is not served"));
+        }
+    }
+    Ok(())
+}
+
+/// No engine, and no dictionary source, that reaches beyond the data folder.
+fn check_engines(tokens: &[Token<'_>], catalogue: &Catalogue) -> Result<(), Exception> {
+    let makes = ["CREATE", "ATTACH", "REPLACE", "ALTER"];
+    if !tokens.first().is_some_and(|first| makes.iter().any(|word| first.is_word(word))) {
+        return Ok(());
+    }
+    for (position, token) in tokens.iter().enumerate() {
+        let after = |ahead: usize| tokens.get(position + ahead);
+        if token.is_word("ENGINE") {
+            let ahead = if after(1).is_some_and(|next| next.is(b'=')) { 2 } else { 1 };
+            let name = after(ahead).and_then(Token::name).unwrap_or_default();
+            let kept = ENGINES.contains(&name.as_str()) || ENGINES_DERIVED.contains(&name.as_str());
+            if catalogue.engines.contains(&name) && !kept {
+                return Err(denied(format!("Engine `{name}` is not served")));
+            }
+        }
+        if token.is_word("SOURCE") && after(1).is_some_and(|next| next.is(b'(')) {
+            let name = after(2).and_then(Token::name).unwrap_or_default();
+            let elsewhere = tokens.iter().any(|token| token.is_word("HOST"));
+            if !["clickhouse", "null"].contains(&name.as_str()) || elsewhere {
+                return Err(denied(format!("A dictionary from `{name}` is not served")));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_reader(tokens: &[Token<'_>], parameters: &[(String, String)]) -> Result<(), Exception> {
+    if tokens.iter().any(|token| token.kind == Kind::Odd || token.is_escaped()) {
+        return Err(denied("reader: heredocs, `#` comments and escaped names are not served"));
+    }
+    let first = tokens.iter().find(|token| !token.is(b'('));
+    if !first.is_some_and(|first| READER_STATEMENTS.iter().any(|word| first.is_word(word))) {
+        return Err(denied("reader: this statement is not served"));
+    }
+    if first.is_some_and(|first| first.is_word("SHOW")) {
+        let shown = tokens.get(1);
+        if !shown.is_some_and(|shown| READER_SHOWS.iter().any(|word| shown.is_word(word))) {
+            return Err(denied("reader: this SHOW is not served"));
+        }
+    }
+    for (position, token) in tokens.iter().enumerate() {
+        if token.name().as_deref() != Some("system") || token.kind == Kind::Text {
+            continue;
+        }
+        let dotted = tokens.get(position + 1).is_some_and(|next| next.is(b'.'));
+        let table = tokens.get(position + 2).and_then(Token::name).unwrap_or_default();
+        if dotted && !SYSTEM_TABLES.contains(&table.as_str()) {
+            return Err(denied(format!("reader: Not enough privileges for system.{table}")));
+        }
+    }
+    let named = tokens.iter().any(|token| token.is_word("Identifier"));
+    let system = |value: &str| value.to_ascii_lowercase().contains("system");
+    if named && parameters.iter().any(|(_, value)| system(value) || value.contains('\\')) {
+        return Err(denied("reader: Not enough privileges for the named table"));
+    }
+    Ok(())
+}
