@@ -1,0 +1,459 @@
+//! OTLP in JSON, as the OTLP specification maps protobuf to JSON.
+//!
+//! Own types instead of the serde derives of `opentelemetry-proto`, which refuse names of
+//! enumerations, unknown keys inside a value, `null`, URL-safe base64 and `NaN`, all of which the
+//! mapping allows: <https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding> and
+//! <https://protobuf.dev/programming-guides/json/>. Unknown keys are ignored everywhere.
+
+mod scalar;
+
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1 as common;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::logs::v1 as logs;
+use opentelemetry_proto::tonic::resource::v1 as resource;
+use opentelemetry_proto::tonic::trace::v1 as trace;
+use serde::Deserialize;
+
+use scalar::{Base64, Double, Enumerated, Hex, Int, Named};
+
+/// Reads a traces request.
+pub(crate) fn traces(text: &str) -> Result<ExportTraceServiceRequest, serde_json::Error> {
+    let request: TracesRequest = serde_json::from_str(text)?;
+    Ok(ExportTraceServiceRequest { resource_spans: all(request.resource_spans) })
+}
+
+/// Reads a logs request.
+pub(crate) fn logs(text: &str) -> Result<ExportLogsServiceRequest, serde_json::Error> {
+    let request: LogsRequest = serde_json::from_str(text)?;
+    Ok(ExportLogsServiceRequest { resource_logs: all(request.resource_logs) })
+}
+
+/// A list in which `null` and absence mean empty.
+type List<T> = Option<Vec<T>>;
+
+fn all<T, U: From<T>>(list: List<T>) -> Vec<U> {
+    list.unwrap_or_default().into_iter().map(U::from).collect()
+}
+
+fn int32(value: Option<Int<u64>>) -> u32 {
+    value.map_or(0, |v| u32::try_from(v.0).unwrap_or(u32::MAX))
+}
+
+fn int64(value: Option<Int<u64>>) -> u64 {
+    value.map_or(0, |v| v.0)
+}
+
+fn bytes(value: Option<Hex>) -> Vec<u8> {
+    value.map_or_else(Vec::new, |v| v.0)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TracesRequest {
+    resource_spans: List<ResourceSpans>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ResourceSpans {
+    resource: Option<Resource>,
+    scope_spans: List<ScopeSpans>,
+    schema_url: Option<String>,
+}
+
+impl From<ResourceSpans> for trace::ResourceSpans {
+    fn from(json: ResourceSpans) -> Self {
+        Self {
+            resource: json.resource.map(Into::into),
+            scope_spans: all(json.scope_spans),
+            schema_url: json.schema_url.unwrap_or_default(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Resource {
+    attributes: List<KeyValue>,
+    dropped_attributes_count: Option<Int<u64>>,
+}
+
+impl From<Resource> for resource::Resource {
+    fn from(json: Resource) -> Self {
+        Self {
+            attributes: all(json.attributes),
+            dropped_attributes_count: int32(json.dropped_attributes_count),
+            entity_refs: Vec::new(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ScopeSpans {
+    scope: Option<Scope>,
+    spans: List<Span>,
+    schema_url: Option<String>,
+}
+
+impl From<ScopeSpans> for trace::ScopeSpans {
+    fn from(json: ScopeSpans) -> Self {
+        Self {
+            scope: json.scope.map(Into::into),
+            spans: all(json.spans),
+            schema_url: json.schema_url.unwrap_or_default(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Scope {
+    name: Option<String>,
+    version: Option<String>,
+    attributes: List<KeyValue>,
+    dropped_attributes_count: Option<Int<u64>>,
+}
+
+impl From<Scope> for common::InstrumentationScope {
+    fn from(json: Scope) -> Self {
+        Self {
+            name: json.name.unwrap_or_default(),
+            version: json.version.unwrap_or_default(),
+            attributes: all(json.attributes),
+            dropped_attributes_count: int32(json.dropped_attributes_count),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Span {
+    trace_id: Option<Hex>,
+    span_id: Option<Hex>,
+    trace_state: Option<String>,
+    parent_span_id: Option<Hex>,
+    flags: Option<Int<u64>>,
+    name: Option<String>,
+    kind: Option<Enumerated<trace::span::SpanKind>>,
+    start_time_unix_nano: Option<Int<u64>>,
+    end_time_unix_nano: Option<Int<u64>>,
+    attributes: List<KeyValue>,
+    dropped_attributes_count: Option<Int<u64>>,
+    events: List<Event>,
+    dropped_events_count: Option<Int<u64>>,
+    links: List<Link>,
+    dropped_links_count: Option<Int<u64>>,
+    status: Option<Status>,
+}
+
+impl From<Span> for trace::Span {
+    fn from(json: Span) -> Self {
+        Self {
+            trace_id: bytes(json.trace_id),
+            span_id: bytes(json.span_id),
+            trace_state: json.trace_state.unwrap_or_default(),
+            parent_span_id: bytes(json.parent_span_id),
+            flags: int32(json.flags),
+            name: json.name.unwrap_or_default(),
+            kind: json.kind.map_or(0, |kind| kind.number),
+            start_time_unix_nano: int64(json.start_time_unix_nano),
+            end_time_unix_nano: int64(json.end_time_unix_nano),
+            attributes: all(json.attributes),
+            dropped_attributes_count: int32(json.dropped_attributes_count),
+            events: all(json.events),
+            dropped_events_count: int32(json.dropped_events_count),
+            links: all(json.links),
+            dropped_links_count: int32(json.dropped_links_count),
+            status: json.status.map(Into::into),
+        }
+    }
+}
+
+impl Named for trace::span::SpanKind {
+    fn number_of(name: &str) -> Option<i32> {
+        Self::from_str_name(name).map(|kind| kind as i32)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event {
+    time_unix_nano: Option<Int<u64>>,
+    name: Option<String>,
+    attributes: List<KeyValue>,
+    dropped_attributes_count: Option<Int<u64>>,
+}
+
+impl From<Event> for trace::span::Event {
+    fn from(json: Event) -> Self {
+        Self {
+            time_unix_nano: int64(json.time_unix_nano),
+            name: json.name.unwrap_or_default(),
+            attributes: all(json.attributes),
+            dropped_attributes_count: int32(json.dropped_attributes_count),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Link {
+    trace_id: Option<Hex>,
+    span_id: Option<Hex>,
+    trace_state: Option<String>,
+    attributes: List<KeyValue>,
+    dropped_attributes_count: Option<Int<u64>>,
+    flags: Option<Int<u64>>,
+}
+
+impl From<Link> for trace::span::Link {
+    fn from(json: Link) -> Self {
+        Self {
+            trace_id: bytes(json.trace_id),
+            span_id: bytes(json.span_id),
+            trace_state: json.trace_state.unwrap_or_default(),
+            attributes: all(json.attributes),
+            dropped_attributes_count: int32(json.dropped_attributes_count),
+            flags: int32(json.flags),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    message: Option<String>,
+    code: Option<Enumerated<trace::status::StatusCode>>,
+}
+
+impl From<Status> for trace::Status {
+    fn from(json: Status) -> Self {
+        Self {
+            message: json.message.unwrap_or_default(),
+            code: json.code.map_or(0, |code| code.number),
+        }
+    }
+}
+
+impl Named for trace::status::StatusCode {
+    fn number_of(name: &str) -> Option<i32> {
+        Self::from_str_name(name).map(|code| code as i32)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LogsRequest {
+    resource_logs: List<ResourceLogs>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ResourceLogs {
+    resource: Option<Resource>,
+    scope_logs: List<ScopeLogs>,
+    schema_url: Option<String>,
+}
+
+impl From<ResourceLogs> for logs::ResourceLogs {
+    fn from(json: ResourceLogs) -> Self {
+        Self {
+            resource: json.resource.map(Into::into),
+            scope_logs: all(json.scope_logs),
+            schema_url: json.schema_url.unwrap_or_default(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ScopeLogs {
+    scope: Option<Scope>,
+    log_records: List<LogRecord>,
+    schema_url: Option<String>,
+}
+
+impl From<ScopeLogs> for logs::ScopeLogs {
+    fn from(json: ScopeLogs) -> Self {
+        Self {
+            scope: json.scope.map(Into::into),
+            log_records: all(json.log_records),
+            schema_url: json.schema_url.unwrap_or_default(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LogRecord {
+    time_unix_nano: Option<Int<u64>>,
+    observed_time_unix_nano: Option<Int<u64>>,
+    severity_number: Option<Enumerated<logs::SeverityNumber>>,
+    severity_text: Option<String>,
+    body: Option<AnyValue>,
+    attributes: List<KeyValue>,
+    dropped_attributes_count: Option<Int<u64>>,
+    flags: Option<Int<u64>>,
+    trace_id: Option<Hex>,
+    span_id: Option<Hex>,
+    event_name: Option<String>,
+}
+
+impl From<LogRecord> for logs::LogRecord {
+    fn from(json: LogRecord) -> Self {
+        Self {
+            time_unix_nano: int64(json.time_unix_nano),
+            observed_time_unix_nano: int64(json.observed_time_unix_nano),
+            severity_number: json.severity_number.map_or(0, |severity| severity.number),
+            severity_text: json.severity_text.unwrap_or_default(),
+            body: json.body.map(Into::into),
+            attributes: all(json.attributes),
+            dropped_attributes_count: int32(json.dropped_attributes_count),
+            flags: int32(json.flags),
+            trace_id: bytes(json.trace_id),
+            span_id: bytes(json.span_id),
+            event_name: json.event_name.unwrap_or_default(),
+        }
+    }
+}
+
+impl Named for logs::SeverityNumber {
+    fn number_of(name: &str) -> Option<i32> {
+        Self::from_str_name(name).map(|severity| severity as i32)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct KeyValue {
+    key: Option<String>,
+    value: Option<AnyValue>,
+}
+
+impl From<KeyValue> for common::KeyValue {
+    fn from(json: KeyValue) -> Self {
+        Self {
+            key: json.key.unwrap_or_default(),
+            value: json.value.map(Into::into),
+            key_strindex: 0,
+        }
+    }
+}
+
+/// One of these is set; of several the first in this order counts, as in no valid message.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AnyValue {
+    string_value: Option<String>,
+    bool_value: Option<bool>,
+    int_value: Option<Int<i64>>,
+    double_value: Option<Double>,
+    array_value: Option<Values<Self>>,
+    kvlist_value: Option<Values<KeyValue>>,
+    bytes_value: Option<Base64>,
+}
+
+#[derive(Deserialize)]
+struct Values<T> {
+    #[serde(bound(deserialize = "T: Deserialize<'de>"))]
+    values: List<T>,
+}
+
+impl From<AnyValue> for common::AnyValue {
+    fn from(json: AnyValue) -> Self {
+        let string = json.string_value.map(Value::StringValue);
+        let value = string
+            .or(json.bool_value.map(Value::BoolValue))
+            .or(json.int_value.map(|v| Value::IntValue(v.0)))
+            .or(json.double_value.map(|v| Value::DoubleValue(v.0)))
+            .or(json
+                .array_value
+                .map(|list| Value::ArrayValue(common::ArrayValue { values: all(list.values) })))
+            .or(json
+                .kvlist_value
+                .map(|list| Value::KvlistValue(common::KeyValueList { values: all(list.values) })))
+            .or(json.bytes_value.map(|v| Value::BytesValue(v.0)));
+        Self { value }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(fields: &str) -> trace::Span {
+        let text =
+            format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{{fields}}}]}}]}}]}}"#);
+        let mut request = traces(&text).unwrap();
+        request.resource_spans.remove(0).scope_spans.remove(0).spans.remove(0)
+    }
+
+    fn value(json: &str) -> Option<Value> {
+        let mut span = span(&format!(r#""attributes":[{{"key":"k","value":{json}}}]"#));
+        span.attributes.remove(0).value.unwrap().value
+    }
+
+    #[test]
+    fn numbers_enumerations_and_ids_are_read_in_every_spelling() {
+        for fields in [
+            r#""kind":2,"startTimeUnixNano":"1544712660000000000","status":{"code":2}"#,
+            r#""kind":"SPAN_KIND_SERVER","startTimeUnixNano":1544712660000000000,
+               "status":{"code":"STATUS_CODE_ERROR","deprecatedCode":1},"new_field":[{}]"#,
+        ] {
+            let span = span(fields);
+            assert_eq!((span.kind, span.start_time_unix_nano), (2, 1_544_712_660_000_000_000));
+            assert_eq!(span.status.unwrap().code, 2);
+        }
+        let ids =
+            span(r#""traceId":"5B8EFFF798038103D269B633813FC60C","parentSpanId":"","spanId":null"#);
+        assert_eq!(hex::encode(&ids.trace_id), "5b8efff798038103d269b633813fc60c");
+        assert!(ids.parent_span_id.is_empty() && ids.span_id.is_empty());
+        assert_ne!(span(r#""traceId":"not hexadecimal!""#).trace_id.len(), 16);
+    }
+
+    #[test]
+    fn values_are_read_in_every_spelling() {
+        for (json, expected) in [
+            (r#"{"stringValue":""}"#, Some(Value::StringValue(String::new()))),
+            (r#"{"intValue":"-7"}"#, Some(Value::IntValue(-7))),
+            (r#"{"intValue":7}"#, Some(Value::IntValue(7))),
+            (r#"{"intValue":7.0}"#, Some(Value::IntValue(7))),
+            (r#"{"doubleValue":1}"#, Some(Value::DoubleValue(1.0))),
+            (r#"{"doubleValue":"-Infinity"}"#, Some(Value::DoubleValue(f64::NEG_INFINITY))),
+            (r#"{"boolValue":false}"#, Some(Value::BoolValue(false))),
+            (r#"{"bytesValue":"+/8="}"#, Some(Value::BytesValue(vec![0xfb, 0xff]))),
+            (r#"{"bytesValue":"-_8"}"#, Some(Value::BytesValue(vec![0xfb, 0xff]))),
+            (r#"{"unknownValue":{"a":[1]}}"#, None),
+            (r#"{"intValue":null,"boolValue":true}"#, Some(Value::BoolValue(true))),
+            ("{}", None),
+        ] {
+            assert_eq!(value(json), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn the_examples_of_the_specification_are_read() {
+        let list = r#"{"arrayValue":{"values":[{"stringValue":"a"},{"kvlistValue":{"values":
+            [{"key":"b","value":{"intValue":"1"}}]}}]}}"#;
+        let Some(Value::ArrayValue(array)) = value(list) else { panic!("no array") };
+        assert_eq!(array.values.len(), 2);
+        let text = r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"severityNumber":
+            "SEVERITY_NUMBER_INFO2","body":{"stringValue":"b"},"traceId":""}]}]}]}"#;
+        let request = logs(text).unwrap();
+        assert_eq!(request.resource_logs[0].scope_logs[0].log_records[0].severity_number, 10);
+    }
+
+    #[test]
+    fn what_is_no_request_is_an_error_with_its_place() {
+        for text in
+            ["", "[]", "{", r#"{"resourceSpans":7}"#, r#"{"resourceSpans":[{"resource":"x"}]}"#]
+        {
+            assert!(traces(text).unwrap_err().to_string().contains("line"), "{text}");
+        }
+        let deep = format!("{}{}", r#"{"resourceSpans":"#.repeat(1_000), "}".repeat(1_000));
+        assert!(traces(&deep).is_err());
+    }
+}

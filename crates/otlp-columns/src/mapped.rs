@@ -1,0 +1,132 @@
+//! What a request became: rows, rejected items, and counts of everything that was changed.
+
+use order_store::rows::Batch;
+
+/// The outcome of mapping one request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mapped {
+    /// The rows.
+    pub batch: Batch,
+    /// Items that were not taken; the request is answered as a partial success.
+    pub rejected: Rejected,
+    /// Counts for the metrics.
+    pub tally: Tally,
+    /// Memory of the rows.
+    pub row_bytes: usize,
+}
+
+/// Why an item was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Rejection {
+    /// The trace id is not 16 bytes, or all zero.
+    TraceId,
+    /// The span id is not 8 bytes, or all zero.
+    SpanId,
+    /// The request has more items, or larger rows, than allowed.
+    Limit,
+}
+
+impl Rejection {
+    /// All of them, in the order of [`Rejected::counts`].
+    pub const ALL: [Self; 3] = [Self::TraceId, Self::SpanId, Self::Limit];
+
+    /// The value of a metric's label.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::TraceId => "invalid_trace_id",
+            Self::SpanId => "invalid_span_id",
+            Self::Limit => "limit",
+        }
+    }
+
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::TraceId => "a trace id must be 16 bytes (32 hexadecimal digits), not all zero",
+            Self::SpanId => "a span id must be 8 bytes (16 hexadecimal digits), not all zero",
+            Self::Limit => "the request holds more than one request may; send smaller batches",
+        }
+    }
+}
+
+/// Items named in a message; the others are only counted.
+const OFFENDERS_MAX: usize = 3;
+/// Characters of an offender's name.
+const OFFENDER_CHARS_MAX: usize = 80;
+
+/// Items that were not taken.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rejected {
+    /// How many, by [`Rejection::ALL`].
+    pub counts: [u64; 3],
+    offenders: Vec<(Rejection, String)>,
+}
+
+impl Rejected {
+    /// Rejects an item; `name` is what its sender calls it.
+    pub(crate) fn add(&mut self, why: Rejection, name: &str) {
+        self.counts[why as usize] += 1;
+        if self.offenders.len() < OFFENDERS_MAX {
+            let shown = name.chars().filter(|c| !c.is_control()).take(OFFENDER_CHARS_MAX);
+            self.offenders.push((why, shown.collect()));
+        }
+    }
+
+    /// How many items were not taken.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// The sentence for `partial_success.error_message`; `items` is `spans` or `log records`.
+    #[must_use]
+    pub fn message(&self, items: &str) -> String {
+        let mut message = format!("{} {items} rejected", self.total());
+        let mut lead = ": ";
+        for why in Rejection::ALL {
+            if self.counts[why as usize] == 0 {
+                continue;
+            }
+            message.push_str(lead);
+            message.push_str(why.sentence());
+            lead = "; ";
+            let names: Vec<String> = self
+                .offenders
+                .iter()
+                .filter(|(reason, _)| *reason == why)
+                .map(|(_, name)| format!("`{name}`"))
+                .collect();
+            if !names.is_empty() {
+                message.push_str(&format!(" (first: {})", names.join(", ")));
+            }
+        }
+        message
+    }
+}
+
+/// Counts of what happened to the items of a request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Spans taken.
+    pub spans: u64,
+    /// Log records taken.
+    pub logs: u64,
+    /// Attribute values removed or cut by a redaction rule.
+    pub redacted_values: u64,
+    /// Attributes past the bound.
+    pub dropped_attributes: u64,
+    /// Keys, values and texts that were cut.
+    pub cut_values: u64,
+    /// Events of spans past the bound.
+    pub dropped_events: u64,
+    /// Links of spans past the bound.
+    pub dropped_links: u64,
+    /// Ids of logs, parents or links that are no ids; they are stored as empty.
+    pub emptied_ids: u64,
+    /// Values in the place of an order id that are none.
+    pub refused_order_ids: u64,
+    /// Signals of an order with neither order nor trace; they are kept as spans and logs only.
+    pub unattributable_signals: u64,
+    /// Strings that were not UTF-8.
+    pub repaired_strings: u64,
+}
