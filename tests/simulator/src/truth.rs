@@ -93,7 +93,7 @@ pub fn truth<'a>(orders: impl IntoIterator<Item = &'a OrderPlan>, as_of_ms: i64)
         truth.orders_total += 1;
         truth.calc_over_one_hour += u64::from(order.calc_over_one_hour);
         truth.spans_total += order.spans;
-        let next = state.crossings_ms(plan.identity.kind).filter(|at_ms| *at_ms > as_of_ms).min();
+        let next = state.next_change_ms(plan, &order, as_of_ms);
         truth.holds_until_ms = [truth.holds_until_ms, next].into_iter().flatten().min();
         truth.orders.push(order);
     }
@@ -158,6 +158,14 @@ impl OrderState {
             log_records: plan.steps.iter().map(|step| step.logs.len() as u64).sum(),
             partner_number: identity.partner.as_ref().map(|(_, number)| number.clone()),
         }
+    }
+
+    /// When waiting alone next makes the order something else than it is now.
+    fn next_change_ms(&self, plan: &OrderPlan, now: &OrderTruth, as_of_ms: i64) -> Option<i64> {
+        self.crossings_ms(plan.identity.kind)
+            .filter(|at_ms| *at_ms > as_of_ms)
+            .filter(|at_ms| self.judge(plan, *at_ms) != *now)
+            .min()
     }
 
     /// Every moment at which the order crosses, or crossed, a deadline.

@@ -18,7 +18,7 @@ use tracing_subscriber::layer::Context;
 
 /// How often an export is tried, the exporter's own retries aside. After the last failure the
 /// batch is given up, counted as not delivered, and the run fails.
-const EXPORT_ATTEMPTS_MAX: u32 = 5;
+const EXPORT_ATTEMPTS_MAX: u32 = 3;
 /// The wait after the first failure; doubles with each.
 const RETRY_DELAY: Duration = Duration::from_millis(200);
 

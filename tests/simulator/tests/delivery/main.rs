@@ -1,5 +1,7 @@
 //! The program as it runs: three services, a real receiver, and what arrives against the truth.
 
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
+
 mod receiver;
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;

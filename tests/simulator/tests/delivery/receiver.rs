@@ -30,25 +30,25 @@ use tonic::{Request, Response, Status};
 
 /// A span as it arrived: when, and from which service.
 #[derive(Clone, Debug)]
-pub struct Arrived<T> {
-    pub service: String,
+pub(crate) struct Arrived<T> {
+    pub(crate) service: String,
     /// The how manieth request it came in.
-    pub request: usize,
-    pub item: T,
+    pub(crate) request: usize,
+    pub(crate) item: T,
 }
 
 /// Everything that arrived.
 #[derive(Debug, Default)]
-pub struct Kept {
-    pub requests: usize,
-    pub spans: Vec<Arrived<Span>>,
-    pub logs: Vec<Arrived<LogRecord>>,
-    pub resources: Vec<Resource>,
+pub(crate) struct Kept {
+    pub(crate) requests: usize,
+    pub(crate) spans: Vec<Arrived<Span>>,
+    pub(crate) logs: Vec<Arrived<LogRecord>>,
+    pub(crate) resources: Vec<Resource>,
 }
 
 /// How the receiver answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub(crate) enum Answer {
     Success,
     /// 503 and UNAVAILABLE.
     Unavailable,
@@ -57,24 +57,24 @@ pub enum Answer {
 }
 
 #[derive(Clone, Debug)]
-pub struct Receiver {
+pub(crate) struct Receiver {
     kept: Arc<Mutex<Kept>>,
     answer: Answer,
 }
 
 /// The addresses to send to.
-pub struct Endpoints {
-    pub http: String,
-    pub grpc: String,
+pub(crate) struct Endpoints {
+    pub(crate) http: String,
+    pub(crate) grpc: String,
 }
 
 impl Receiver {
-    pub fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+    pub(crate) fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
         self.kept.lock().expect("no panic while holding it")
     }
 
     /// Listens on free ports of the loopback until the test's runtime ends.
-    pub async fn start(answer: Answer) -> (Self, Endpoints) {
+    pub(crate) async fn start(answer: Answer) -> (Self, Endpoints) {
         let receiver = Self { kept: Arc::default(), answer };
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let http = TcpListener::bind(loopback).await.expect("a free port");
@@ -175,7 +175,7 @@ impl LogsService for Receiver {
 }
 
 /// The text under that key.
-pub fn text(attributes: &[KeyValue], key: &str) -> Option<String> {
+pub(crate) fn text(attributes: &[KeyValue], key: &str) -> Option<String> {
     let found = attributes.iter().find(|attribute| attribute.key == key)?;
     match &found.value {
         Some(AnyValue { value: Some(Value::StringValue(text)) }) => Some(text.clone()),
