@@ -239,6 +239,14 @@ fn needs_price(
         && (has_model || channel == CHANNEL_B2B || heard.iter().any(calculating))
 }
 
+/// A stage that says so, or any stage beyond it: an order that is being made has been priced,
+/// also when the signal of its price was lost.
+fn answers_a_request(lifecycle: &Lifecycle, stage: &str) -> bool {
+    let answered_by = &lifecycle.calculation.answered_by;
+    let first = answered_by.iter().map(|name| lifecycle.rank(name)).min().unwrap_or(0);
+    answered_by.iter().any(|name| name == stage) || lifecycle.rank(stage) > first
+}
+
 /// The latest request and what became of it. An answer belongs to a request if it is not older
 /// than the request by more than the skew.
 fn calculation(
@@ -255,7 +263,8 @@ fn calculation(
     let published = times(&|k| *k == SignalKind::PriceRequested);
     let begun = times(&|k| is(k, &rule.started_by));
     let failed = times(&|k| is(k, &rule.failed_by));
-    let answers = times(&|k| rule.answered_by.iter().any(|name| is(k, name)));
+    let answers =
+        times(&|k| matches!(k, SignalKind::Stage(stage) if answers_a_request(lifecycle, stage)));
 
     let last_request = asked.iter().chain(&published).chain(&begun).max().copied()?;
     let before = |a: &&UnixNanos| **a < last_request.saturating_sub(skew);

@@ -50,7 +50,8 @@ CREATE TABLE IF NOT EXISTS otel_traces_trace_id_ts (
 ) ENGINE = AggregatingMergeTree
 ORDER BY TraceId
 TTL ReceivedAt + INTERVAL 90 DAY
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS non_replicated_deduplication_window = 100000,
+         fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS otel_traces_trace_id_ts_mv TO otel_traces_trace_id_ts AS
 SELECT
@@ -95,7 +96,8 @@ CREATE TABLE IF NOT EXISTS sources (
     LastTimestamp SimpleAggregateFunction(max, DateTime64(9, 'UTC'))
 ) ENGINE = AggregatingMergeTree
 ORDER BY Source
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS non_replicated_deduplication_window = 100000,
+         fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS sources_from_spans_mv TO sources AS
 SELECT ServiceName AS Source, max(ReceivedAt) AS LastReceivedAt, max(Timestamp) AS LastTimestamp

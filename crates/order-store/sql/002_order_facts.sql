@@ -28,8 +28,8 @@ CREATE TABLE IF NOT EXISTS order_traces (
     End SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(ZSTD(1)),
     ReceivedAt SimpleAggregateFunction(max, DateTime64(3, 'UTC')) CODEC(ZSTD(1)),
     HasModel SimpleAggregateFunction(max, UInt8),
-    Kind SimpleAggregateFunction(max, LowCardinality(String)),
-    Channel SimpleAggregateFunction(max, LowCardinality(String))
+    Kind SimpleAggregateFunction(max, String),
+    Channel SimpleAggregateFunction(max, String)
 ) ENGINE = AggregatingMergeTree
 ORDER BY (OrderId, TraceId)
 TTL toDateTime(ReceivedAt) + INTERVAL 5 YEAR
@@ -44,7 +44,8 @@ CREATE TABLE IF NOT EXISTS trace_orders (
 ) ENGINE = AggregatingMergeTree
 ORDER BY (TraceId, OrderId)
 TTL toDateTime(ReceivedAt) + INTERVAL 5 YEAR
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS non_replicated_deduplication_window = 100000,
+         fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS trace_orders_mv TO trace_orders AS
 SELECT TraceId, OrderId, ReceivedAt FROM order_traces WHERE TraceId != '';
@@ -66,7 +67,8 @@ CREATE TABLE IF NOT EXISTS trace_links_by_target AS trace_links
 ENGINE = ReplacingMergeTree
 ORDER BY (LinkedTraceId, TraceId, SpanId, LinkedSpanId)
 TTL toDateTime(ReceivedAt) + INTERVAL 5 YEAR
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS non_replicated_deduplication_window = 100000,
+         fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS trace_links_by_target_mv TO trace_links_by_target AS
 SELECT TraceId, SpanId, LinkedTraceId, LinkedSpanId, ReceivedAt FROM trace_links;

@@ -83,8 +83,8 @@ SELECT * FROM calculations_at_v1(as_of = now64(3, 'UTC'));
 -- Conservation: orders counted from the facts against orders counted from the state.
 CREATE VIEW IF NOT EXISTS conservation_v1 AS
 SELECT
-    (SELECT uniqExact(OrderId) FROM order_traces) AS Seen,
-    (SELECT uniqExact(OrderId) FROM orders) AS Derived,
+    assumeNotNull((SELECT uniqExact(OrderId) FROM order_traces)) AS Seen,
+    assumeNotNull((SELECT uniqExact(OrderId) FROM orders)) AS Derived,
     toInt64(Seen) - toInt64(Derived) AS Difference;
 
 -- When each system was last heard of.

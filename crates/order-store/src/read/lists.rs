@@ -8,7 +8,7 @@ use crate::error::StoreError;
 
 /// What Waybill concludes of an order. Derived, never written by a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", try_from = "String")]
 pub enum Condition {
     /// As it should be.
     Fine,
@@ -46,6 +46,15 @@ impl Condition {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|condition| condition.as_str() == text)
+    }
+}
+
+impl TryFrom<String> for Condition {
+    type Error = String;
+
+    /// For rows of the store and bodies of the API, both of which write conditions as text.
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text).ok_or_else(|| format!("`{text}` is no condition"))
     }
 }
 

@@ -14,7 +14,7 @@ const PART_CHARS_MIN: usize = 3;
 
 /// Why an order was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", try_from = "String")]
 pub enum MatchedBy {
     /// Its id, but for spaces, case and `№`.
     OrderId,
@@ -26,6 +26,21 @@ pub enum MatchedBy {
     TraceId,
     /// A part of its id.
     PartOfOrderId,
+}
+
+impl TryFrom<String> for MatchedBy {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "order_id" => Ok(Self::OrderId),
+            "partner_number" => Ok(Self::PartnerNumber),
+            "message_id" => Ok(Self::MessageId),
+            "trace_id" => Ok(Self::TraceId),
+            "part_of_order_id" => Ok(Self::PartOfOrderId),
+            _ => Err(format!("nothing is found by `{text}`")),
+        }
+    }
 }
 
 /// An order that was found.

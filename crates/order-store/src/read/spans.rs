@@ -13,12 +13,24 @@ const TRACES_MAX: usize = 5_000;
 
 /// How a trace belongs to the order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(try_from = "String")]
 pub enum Through {
     /// It names the order.
     Named,
     /// It is linked with one that does, and names no order of its own.
     Linked,
+}
+
+impl TryFrom<String> for Through {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "named" => Ok(Self::Named),
+            "linked" => Ok(Self::Linked),
+            _ => Err(format!("no trace belongs to an order through `{text}`")),
+        }
+    }
 }
 
 /// The spans of an order.
@@ -96,7 +108,7 @@ impl Reader {
             .query(&format!(
                 "SELECT TraceId, Through FROM ({text}) ORDER BY TraceId LIMIT {TRACES_MAX}"
             ))
-            .param("orders", [order_id])
+            .param("orders", vec![order_id])
             .fetch_all()
             .await
             .map_err(doing())?;
