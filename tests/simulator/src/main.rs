@@ -11,6 +11,9 @@ use tokio::signal::unix::{SignalKind, signal};
 /// `EX_USAGE` of sysexits.h: a setting that cannot be.
 const EXIT_USAGE: u8 = 64;
 
+/// Ended by a second signal, before everything was delivered.
+const EXIT_SECOND_SIGNAL: i32 = 130;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -41,14 +44,32 @@ fn orchestrate(settings: &RunSettings) -> ExitCode {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     finish(runtime.map_err(anyhow::Error::from).and_then(|runtime| {
         runtime.block_on(async {
-            let mut terminate = signal(SignalKind::terminate())?;
-            let mut interrupt = signal(SignalKind::interrupt())?;
-            let stop = async move {
-                tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-            };
+            let stop = stop_signal()?;
             Ok(run::run(settings, stop).await?)
         })
     }))
+}
+
+/// Completes at the first SIGTERM or SIGINT; the second ends the program at once.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (first, stop) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let mut first = Some(first);
+        loop {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            match first.take() {
+                // Nobody waits for the first signal once the run is at its end.
+                Some(first) => drop(first.send(())),
+                None => std::process::exit(EXIT_SECOND_SIGNAL),
+            }
+        }
+    });
+    Ok(async move {
+        // The sender lives in the task above until it has sent.
+        let _ = stop.await;
+    })
 }
 
 fn finish(result: anyhow::Result<()>) -> ExitCode {

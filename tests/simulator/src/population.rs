@@ -245,8 +245,8 @@ fn draw_stage(sort: Sort, rng: &mut StdRng) -> Stage {
 /// those in production, which have days to spare, go through it.
 fn habits(mut course: Course, condition: Condition, rng: &mut StdRng) -> Course {
     let before_price = course.target <= Stage::CalculationRunning;
-    let terminal_failure = course.target == Stage::CalculationFailed;
-    course.calculates_twice = !before_price && !terminal_failure && rng.random_bool(0.1);
+    let failed = course.target == Stage::CalculationFailed;
+    course.calculates_twice = !before_price && !failed && rng.random_bool(0.1);
     course.reworked = matches!(course.target, Stage::Closed | Stage::ManufacturingStarted)
         && condition == Condition::Fine
         && rng.random_bool(0.15);
@@ -264,14 +264,15 @@ fn age_ms(stage: Stage, kind: Kind, condition: Condition, rng: &mut StdRng) -> O
             Stage::Closed => 40 * DAY_MS,
             _ => 12 * DAY_MS,
         };
-        let least_ms = if stage == Stage::CalculationFailed { 2 * HOUR_MS } else { 2 * MINUTE_MS };
-        return (condition == Condition::Fine).then(|| rng.random_range(least_ms..most_ms));
+        return (condition == Condition::Fine).then(|| rng.random_range(2 * MINUTE_MS..most_ms));
     };
     let margin_ms = TRUTH_HOLDS_MS + 2 * MINUTE_MS;
-    let short = stage == Stage::CalculationRunning;
+    // Between the first and the second deadline of a calculation lie only 30 minutes, and they
+    // run from the request, up to a minute before the stage.
+    let short = stage.measured_from_request();
     let (least_ms, most_ms) = match condition {
-        Condition::Fine if short => (20_000, 50_000),
-        Condition::Late if short => (deadline.late_ms + 62_000, deadline.late_ms + 70_000),
+        Condition::Fine if short => (15_000, 40_000),
+        Condition::Late if short => (deadline.late_ms + 20_000, deadline.late_ms + 40_000),
         Condition::Fine => (2 * MINUTE_MS, deadline.late_ms - margin_ms),
         Condition::Late => (deadline.late_ms + 90_000, deadline.stuck_ms - margin_ms),
         Condition::Stuck => (deadline.stuck_ms + 5 * MINUTE_MS, deadline.stuck_ms * 3 / 2),

@@ -7,7 +7,7 @@ use crate::broker::Broker;
 use crate::failure::RunError;
 use crate::population::{OrderPlan, PopulationSettings, plan};
 use crate::settings::RunSettings;
-use crate::truth::{Truth, truth};
+use crate::truth::{OrderHistory, truth};
 use chrono::Utc;
 use std::future::Future;
 
@@ -33,7 +33,7 @@ pub async fn run(settings: &RunSettings, stop: impl Future<Output = ()>) -> Resu
         done = act_out(&mut broker, &population.orders) => done?,
         () = &mut stop => return Err(RunError::Stopped),
     }
-    let mut orders = population.orders;
+    let mut orders: Vec<OrderHistory> = population.orders.iter().map(Into::into).collect();
     tell(settings, &mut broker, &orders, "population").await?;
     if let Some(path) = &settings.examples_file {
         report::write_json(path, &population.examples)?;
@@ -72,9 +72,9 @@ async fn act_out(broker: &mut Broker, orders: &[OrderPlan]) -> Result<(), RunErr
 async fn tell(
     settings: &RunSettings,
     broker: &mut Broker,
-    orders: &[OrderPlan],
+    orders: &[OrderHistory],
     what: &str,
-) -> Result<Truth, RunError> {
+) -> Result<(), RunError> {
     let delivered = broker.flush().await?;
     let truth = truth(orders, Utc::now().timestamp_millis());
     report::print(what, &truth, &delivered, broker.message_counts());
@@ -86,5 +86,5 @@ async fn tell(
     if let Some(path) = &settings.truth_file {
         report::write_json(path, &truth)?;
     }
-    Ok(truth)
+    Ok(())
 }

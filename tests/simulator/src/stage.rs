@@ -96,7 +96,9 @@ impl Stage {
         let (late_ms, stuck_ms) = match (self, kind) {
             (Self::Submitted, Kind::ReadyMade) | (Self::PriceCalculated, _) => (DAY_MS, 3 * DAY_MS),
             (Self::Submitted, Kind::Custom) => (15 * MINUTE_MS, 60 * MINUTE_MS),
-            (Self::CalculationRunning, _) => (30 * MINUTE_MS, 60 * MINUTE_MS),
+            (Self::CalculationRunning | Self::CalculationFailed, _) => {
+                (30 * MINUTE_MS, 60 * MINUTE_MS)
+            }
             (Self::ManufacturingApproved | Self::ManufacturingCompleted | Self::Packaging, _) => {
                 (DAY_MS, 2 * DAY_MS)
             }
@@ -104,6 +106,14 @@ impl Stage {
             _ => return None,
         };
         Some(Deadline { late_ms, stuck_ms })
+    }
+
+    /// Whether the stage's deadline runs from the request for the price rather than from the
+    /// stage's begin: the one-hour rule measures the whole calculation, queue included, and a
+    /// failure does not stop its clock.
+    #[must_use]
+    pub const fn measured_from_request(self) -> bool {
+        matches!(self, Self::CalculationRunning | Self::CalculationFailed)
     }
 
     /// Whether an order at this stage is still on its way to the carrier, so that the promise of

@@ -4,7 +4,9 @@
 //! each other: a stuck order does not count as late.
 
 use crate::population::OrderPlan;
+use crate::scenario::identity::Identity;
 use crate::stage::{CALCULATION_LIMIT_MS, Channel, Kind, PROMISE_MS, Stage};
+use crate::trace_plan::StepPlan;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -71,9 +73,49 @@ pub struct OrderTruth {
     pub partner_number: Option<String>,
 }
 
-/// The truth about these orders, of each of which so many steps have happened.
+/// What has happened to an order, as much of it as the truth needs.
+#[derive(Clone, Debug)]
+pub struct OrderHistory {
+    /// Who it is.
+    pub identity: Identity,
+    /// The steps that were taken.
+    pub steps: Vec<Happened>,
+}
+
+/// A step that was taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Happened {
+    /// When, in milliseconds since 1970, by true time.
+    pub at_ms: i64,
+    /// The stage that began with it.
+    pub stage: Option<Stage>,
+    /// How many spans it took.
+    pub spans: u64,
+    /// How many log records.
+    pub log_records: u64,
+}
+
+impl From<&StepPlan> for Happened {
+    fn from(step: &StepPlan) -> Self {
+        Self {
+            at_ms: step.at_ms,
+            stage: step.stage,
+            spans: step.root.span_count(),
+            log_records: step.logs.len() as u64,
+        }
+    }
+}
+
+impl From<&OrderPlan> for OrderHistory {
+    fn from(plan: &OrderPlan) -> Self {
+        let steps = plan.steps.iter().map(Happened::from).collect();
+        Self { identity: plan.identity.clone(), steps }
+    }
+}
+
+/// The truth about these orders as of that moment.
 #[must_use]
-pub fn truth<'a>(orders: impl IntoIterator<Item = &'a OrderPlan>, as_of_ms: i64) -> Truth {
+pub fn truth<'a>(orders: impl IntoIterator<Item = &'a OrderHistory>, as_of_ms: i64) -> Truth {
     let mut truth = Truth {
         as_of_ms,
         holds_until_ms: None,
@@ -83,9 +125,9 @@ pub fn truth<'a>(orders: impl IntoIterator<Item = &'a OrderPlan>, as_of_ms: i64)
         spans_total: 0,
         orders: Vec::new(),
     };
-    for plan in orders {
-        let Some(state) = OrderState::of(plan) else { continue };
-        let order = state.judge(plan, as_of_ms);
+    for history in orders {
+        let Some(state) = OrderState::of(history) else { continue };
+        let order = state.judge(history, as_of_ms);
         let count = truth.stages.entry(order.stage).or_default();
         count.total += 1;
         count.late += u64::from(order.late);
@@ -93,7 +135,7 @@ pub fn truth<'a>(orders: impl IntoIterator<Item = &'a OrderPlan>, as_of_ms: i64)
         truth.orders_total += 1;
         truth.calc_over_one_hour += u64::from(order.calc_over_one_hour);
         truth.spans_total += order.spans;
-        let next = state.next_change_ms(plan, &order, as_of_ms);
+        let next = state.next_change_ms(history, &order, as_of_ms);
         truth.holds_until_ms = [truth.holds_until_ms, next].into_iter().flatten().min();
         truth.orders.push(order);
     }
@@ -110,13 +152,13 @@ struct OrderState {
 
 impl OrderState {
     /// `None` while no stage has begun.
-    fn of(plan: &OrderPlan) -> Option<Self> {
+    fn of(history: &OrderHistory) -> Option<Self> {
         let mut signals: Vec<_> =
-            plan.steps.iter().filter_map(|step| Some((step.at_ms, step.stage?))).collect();
+            history.steps.iter().filter_map(|step| Some((step.at_ms, step.stage?))).collect();
         signals.sort_by_key(|(at_ms, _)| *at_ms);
         let (at_ms, stage) = *signals.first()?;
         let mut state = Self { stage, since_ms: at_ms, submitted_ms: None, price_asked_ms: None };
-        let needs_price = plan.identity.kind == Kind::Custom;
+        let needs_price = history.identity.kind == Kind::Custom;
         for (at_ms, stage) in signals {
             if stage != state.stage {
                 (state.stage, state.since_ms) = (stage, at_ms);
@@ -133,16 +175,23 @@ impl OrderState {
         Some(state)
     }
 
-    fn judge(&self, plan: &OrderPlan, as_of_ms: i64) -> OrderTruth {
+    /// From when the deadline of the current stage runs.
+    fn measured_from_ms(&self) -> i64 {
+        let asked_ms = self.price_asked_ms.filter(|_| self.stage.measured_from_request());
+        asked_ms.unwrap_or(self.since_ms)
+    }
+
+    fn judge(&self, history: &OrderHistory, as_of_ms: i64) -> OrderTruth {
         let over = |since_ms: Option<i64>, limit_ms| {
             since_ms.is_some_and(|since_ms| as_of_ms - since_ms >= limit_ms)
         };
-        let identity = &plan.identity;
+        let identity = &history.identity;
         let deadline = self.stage.deadline(identity.kind);
-        let since = Some(self.since_ms);
+        let since = Some(self.measured_from_ms());
         let stuck = deadline.is_some_and(|deadline| over(since, deadline.stuck_ms));
         let overdue = self.stage.awaits_shipment() && over(self.submitted_ms, PROMISE_MS);
         let late = overdue || deadline.is_some_and(|deadline| over(since, deadline.late_ms));
+        let steps = || history.steps.iter();
         OrderTruth {
             id: identity.id.clone(),
             stage: self.stage,
@@ -152,29 +201,35 @@ impl OrderState {
             late: late && !stuck,
             stuck,
             calc_over_one_hour: over(self.price_asked_ms, CALCULATION_LIMIT_MS),
-            spans: plan.steps.iter().map(|step| step.root.span_count()).sum(),
-            traces: plan.steps.len() as u64,
-            stage_signals: plan.steps.iter().filter(|step| step.stage.is_some()).count() as u64,
-            log_records: plan.steps.iter().map(|step| step.logs.len() as u64).sum(),
+            spans: steps().map(|step| step.spans).sum(),
+            traces: history.steps.len() as u64,
+            stage_signals: steps().filter(|step| step.stage.is_some()).count() as u64,
+            log_records: steps().map(|step| step.log_records).sum(),
             partner_number: identity.partner.as_ref().map(|(_, number)| number.clone()),
         }
     }
 
     /// When waiting alone next makes the order something else than it is now.
-    fn next_change_ms(&self, plan: &OrderPlan, now: &OrderTruth, as_of_ms: i64) -> Option<i64> {
-        self.crossings_ms(plan.identity.kind)
+    fn next_change_ms(
+        &self,
+        history: &OrderHistory,
+        now: &OrderTruth,
+        as_of_ms: i64,
+    ) -> Option<i64> {
+        self.crossings_ms(history.identity.kind)
             .filter(|at_ms| *at_ms > as_of_ms)
-            .filter(|at_ms| self.judge(plan, *at_ms) != *now)
+            .filter(|at_ms| self.judge(history, *at_ms) != *now)
             .min()
     }
 
     /// Every moment at which the order crosses, or crossed, a deadline.
     fn crossings_ms(&self, kind: Kind) -> impl Iterator<Item = i64> {
         let deadline = self.stage.deadline(kind);
+        let from_ms = self.measured_from_ms();
         let promise = self.submitted_ms.filter(|_| self.stage.awaits_shipment());
         [
-            deadline.map(|deadline| self.since_ms + deadline.late_ms),
-            deadline.map(|deadline| self.since_ms + deadline.stuck_ms),
+            deadline.map(|deadline| from_ms + deadline.late_ms),
+            deadline.map(|deadline| from_ms + deadline.stuck_ms),
             promise.map(|submitted_ms| submitted_ms + PROMISE_MS),
             self.price_asked_ms.map(|asked_ms| asked_ms + CALCULATION_LIMIT_MS),
         ]

@@ -9,7 +9,7 @@ use simulator::population::{
 use simulator::scenario::course::{REPEAT_AFTER_MAX_MS, STAGE_SPACING_MIN_MS};
 use simulator::settings::Mix;
 use simulator::stage::{DAY_MS, HOUR_MS, Kind, MINUTE_MS, Stage};
-use simulator::truth::{OrderTruth, StageCount, Truth, truth};
+use simulator::truth::{OrderHistory, OrderTruth, StageCount, Truth};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -38,6 +38,11 @@ fn begins(order: &OrderPlan) -> Vec<(i64, Stage)> {
     begins.sort_by_key(|(at_ms, _)| *at_ms);
     begins.dedup_by_key(|(_, stage)| *stage);
     begins
+}
+
+fn truth(orders: &[OrderPlan], as_of_ms: i64) -> Truth {
+    let histories: Vec<OrderHistory> = orders.iter().map(Into::into).collect();
+    simulator::truth::truth(&histories, as_of_ms)
 }
 
 fn of<'a>(truth: &'a Truth, population: &Population, example: &str) -> &'a OrderTruth {
@@ -198,7 +203,8 @@ fn the_examples_are_what_they_are_called() {
     assert!(!abandoned.late && !abandoned.stuck);
     assert!(AS_OF_MS - abandoned.since_ms > 7 * DAY_MS);
     assert!(!order("not_confirmed").late && !order("not_confirmed").stuck);
-    assert!(order("failed").calc_over_one_hour, "a failure does not stop the clock");
+    let failed = order("failed");
+    assert!(failed.stuck && failed.calc_over_one_hour, "a failure does not stop the clock");
     let number = population.examples["partner_number"].as_str();
     assert_eq!(order("partner").partner_number.as_deref(), Some(number));
 }

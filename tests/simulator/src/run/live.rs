@@ -2,22 +2,36 @@
 
 use crate::broker::Broker;
 use crate::failure::RunError;
-use crate::population::{OrderPlan, PopulationSettings, live_order};
+use crate::population::{PopulationSettings, live_order};
 use crate::scenario::identity::ORDERS_MAX;
 use crate::settings::RunSettings;
+use crate::trace_plan::StepPlan;
+use crate::truth::{Happened, OrderHistory};
 use chrono::Utc;
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet};
 use std::future::Future;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// Live orders are numbered from here, after any population.
+const LIVE_FROM: u64 = ORDERS_MAX / 2;
+
 /// An order on its way.
 struct Walking {
     /// What it has done so far; steps that have not happened are not in it.
-    done: OrderPlan,
+    done: OrderHistory,
     /// What it will do, the next step last, each with the wait before it.
-    ahead: Vec<(Duration, crate::trace_plan::StepPlan)>,
+    ahead: Vec<(Duration, StepPlan)>,
+}
+
+/// All live orders of a run. They are kept to its end, with what the truth needs of them: less
+/// than a kilobyte each, and at most [`ORDERS_MAX`] of them.
+#[derive(Default)]
+struct Traffic {
+    orders: Vec<Walking>,
+    /// When which order's next step is due.
+    due: BinaryHeap<Reverse<(Instant, usize)>>,
 }
 
 /// Makes orders until `ends` completes; returns them as far as they came.
@@ -26,74 +40,71 @@ pub(super) async fn traffic(
     population: &PopulationSettings,
     broker: &mut Broker,
     ends: impl Future<Output = ()>,
-) -> Result<Vec<OrderPlan>, RunError> {
+) -> Result<Vec<OrderHistory>, RunError> {
     let between = Duration::from_secs_f64(60.0 / settings.rate);
-    // Live orders are numbered after the population, which may exceed the number asked for.
-    let mut number = ORDERS_MAX / 2;
-    let mut walking: Vec<Walking> = Vec::new();
-    let mut due: BinaryHeap<Reverse<(Instant, usize)>> = BinaryHeap::new();
+    let mut numbers = LIVE_FROM..ORDERS_MAX;
+    let mut traffic = Traffic::default();
     let mut next_order = Instant::now();
     tokio::pin!(ends);
     loop {
-        let next_step = due.peek().map_or(next_order, |Reverse((at, _))| *at);
+        let next_step = traffic.due.peek().map_or(next_order, |Reverse((at, _))| *at);
         tokio::select! {
             biased;
             () = &mut ends => break,
             () = tokio::time::sleep_until(next_step.min(next_order)) => {}
         }
         let now = Instant::now();
-        if next_order <= now && number < ORDERS_MAX {
-            let (order, gaps_ms) = new_order(population, number, settings.stage_interval);
-            due.push(Reverse((now, walking.len())));
-            walking.push(Walking::new(order, gaps_ms));
-            number += 1;
-            if number == ORDERS_MAX {
-                tracing::warn!(orders = ORDERS_MAX / 2, "no further live orders: ids are used up");
-            }
-        }
         if next_order <= now {
             next_order = (next_order + between).max(now);
+            match numbers.next() {
+                Some(number) => traffic.enter(now, new_order(settings, population, number)),
+                None => tracing::warn!(orders_max = ORDERS_MAX, "no order made: ids are used up"),
+            }
         }
-        let mut steps = Vec::new();
-        while let Some(Reverse((_, index))) = due.peek().filter(|Reverse((at, _))| *at <= now) {
+        let (steps, arrived) = traffic.steps(now);
+        broker.act(steps, true).await?;
+        if !arrived.is_empty() {
+            broker.forget(|order_id| arrived.contains(order_id));
+        }
+    }
+    Ok(traffic.orders.into_iter().map(|order| order.done).collect())
+}
+
+impl Traffic {
+    fn enter(&mut self, now: Instant, order: Walking) {
+        self.due.push(Reverse((now, self.orders.len())));
+        self.orders.push(order);
+    }
+
+    /// The steps that are due, and the orders that have none ahead of them any more.
+    fn steps(&mut self, now: Instant) -> (Vec<(String, StepPlan)>, HashSet<String>) {
+        let (mut steps, mut arrived) = (Vec::new(), HashSet::new());
+        while let Some(Reverse((_, index))) = self.due.peek().filter(|due| due.0.0 <= now) {
             let index = *index;
-            due.pop();
-            let order = &mut walking[index];
+            self.due.pop();
+            let order = &mut self.orders[index];
+            let order_id = &order.done.identity.id;
             if let Some((_, mut step)) = order.ahead.pop() {
                 step.at_ms = Utc::now().timestamp_millis();
-                steps.push((order.done.identity.id.clone(), step.clone()));
-                order.done.steps.push(step);
+                order.done.steps.push(Happened::from(&step));
+                steps.push((order_id.clone(), step));
             }
-            if let Some((wait, _)) = order.ahead.last() {
-                due.push(Reverse((now + *wait, index)));
+            match order.ahead.last() {
+                Some((wait, _)) => self.due.push(Reverse((now + *wait, index))),
+                None => {
+                    arrived.insert(order_id.clone());
+                }
             }
         }
-        let ended: Vec<_> = steps.iter().map(|(order_id, _)| order_id.clone()).collect();
-        broker.act(steps, true).await?;
-        let over = |order: &&Walking| order.ahead.is_empty();
-        let over: Vec<_> =
-            walking.iter().filter(over).map(|order| &order.done.identity.id).collect();
-        broker.forget(|order_id| {
-            over.iter().any(|id| *id == order_id) && ended.iter().any(|id| id == order_id)
-        });
-    }
-    Ok(walking.into_iter().map(|order| order.done).collect())
-}
-
-impl Walking {
-    fn new(mut order: OrderPlan, gaps_ms: Vec<i64>) -> Self {
-        let wait = |gap_ms: i64| Duration::from_millis(gap_ms.unsigned_abs());
-        let steps = std::mem::take(&mut order.steps);
-        let mut ahead: Vec<_> = gaps_ms.into_iter().map(wait).zip(steps).collect();
-        ahead.reverse();
-        Self { done: order, ahead }
+        (steps, arrived)
     }
 }
 
-fn new_order(
-    population: &PopulationSettings,
-    number: u64,
-    stage_interval: Duration,
-) -> (OrderPlan, Vec<i64>) {
-    live_order(population, number, Utc::now().timestamp_millis(), stage_interval)
+fn new_order(settings: &RunSettings, population: &PopulationSettings, number: u64) -> Walking {
+    let now_ms = Utc::now().timestamp_millis();
+    let (order, gaps_ms) = live_order(population, number, now_ms, settings.stage_interval);
+    let wait = |gap_ms: i64| Duration::from_millis(gap_ms.unsigned_abs());
+    let mut ahead: Vec<_> = gaps_ms.into_iter().map(wait).zip(order.steps).collect();
+    ahead.reverse();
+    Walking { done: OrderHistory { identity: order.identity, steps: Vec::new() }, ahead }
 }

@@ -147,8 +147,8 @@ fn order_placed(route: &mut Route<'_>, course: &Course) -> bool {
 /// From `CALCULATION_RUNNING` to `PRICE_CALCULATED`; says whether the course ends here.
 fn price(route: &mut Route<'_>, course: &Course) -> bool {
     let order = route.order;
-    let queued_most_ms =
-        if course.target == Stage::CalculationRunning { 15_000 } else { 4 * MINUTE_MS };
+    // Where the one-hour clock still runs, hardly any of it was spent in the queue.
+    let queued_most_ms = if course.target.measured_from_request() { 15_000 } else { 4 * MINUTE_MS };
     let mut attempt = 1;
     route.after(STAGE_SPACING_MIN_MS, queued_most_ms, mes::start_calculation(order, 1, false));
     if course.repeated {
@@ -158,7 +158,7 @@ fn price(route: &mut Route<'_>, course: &Course) -> bool {
         return true;
     }
     if course.calculates_twice || course.target == Stage::CalculationFailed {
-        let took_ms = route.rng.random_range(2 * MINUTE_MS..=5 * MINUTE_MS);
+        let took_ms = route.rng.random_range(15_000..=30_000);
         let again = course.calculates_twice;
         route.after(took_ms, took_ms, mes::fail_calculation(order, 1, took_ms, again));
         if course.target == Stage::CalculationFailed {

@@ -3,7 +3,7 @@
 //! as zero-length spans for the other half; the old packing screen reports none at all.
 
 use super::identity::Identity;
-use super::shop::{CRM_ORDERS, MES_CALCULATION};
+use super::shop::{CALC_REQUESTS, CRM_ORDERS};
 use super::spans::{delivery, publish, request, s3, sql, stage_log, stage_span, step};
 use crate::attributes::{AWS_S3_KEY, CALC_ATTEMPT, ERROR_MESSAGE, HTTP_REQUEST_METHOD};
 use crate::attributes::{HTTP_RESPONSE_STATUS_CODE, SERVER_ADDRESS};
@@ -28,7 +28,7 @@ pub fn partner_order(order: &Identity) -> StepPlan {
         .with_all(order.partner_attributes())
         .child(s3("PutObject").at(20, 120))
         .child(stage_span(order.stage_attributes(System::Mes, Stage::Submitted)))
-        .child(publish(MES_CALCULATION, order.message_id(MES_CALCULATION, 1)).at(160, 5))
+        .child(publish(CALC_REQUESTS, order.message_id(CALC_REQUESTS, 1)).at(160, 5))
         .child(publish(CRM_ORDERS, order.message_id(CRM_ORDERS, 1)).at(170, 5));
     step(System::Mes, root, Some(Stage::Submitted))
 }
@@ -37,7 +37,7 @@ pub fn partner_order(order: &Identity) -> StepPlan {
 /// itself nothing is heard until it ends.
 #[must_use]
 pub fn start_calculation(order: &Identity, attempt: i64, redelivered: bool) -> StepPlan {
-    let mut step = delivery(order, System::Mes, MES_CALCULATION, attempt, redelivered);
+    let mut step = delivery(order, System::Mes, CALC_REQUESTS, attempt, redelivered);
     step.root = step
         .root
         .at(0, 45)
@@ -68,8 +68,8 @@ pub fn fail_calculation(order: &Identity, attempt: i64, took_ms: i64, again: boo
     let mut root = calculation(order, attempt, took_ms);
     root.error = Some(REASON.to_owned());
     if again {
-        let message_id = order.message_id(MES_CALCULATION, attempt + 1);
-        root = root.child(publish(MES_CALCULATION, message_id).at(12, 6));
+        let message_id = order.message_id(CALC_REQUESTS, attempt + 1);
+        root = root.child(publish(CALC_REQUESTS, message_id).at(12, 6));
     }
     let mut step = step(System::Mes, root, None);
     let mut attributes = calculation_attributes(order, stage, attempt);

@@ -9,8 +9,8 @@ use crate::trace_plan::{SpanPlan, SpanRole, StepPlan, System};
 
 /// The queue through which the CRM hears of orders.
 pub const CRM_ORDERS: &str = "crm.orders";
-/// The queue through which MES is asked for prices.
-pub const MES_CALCULATION: &str = "mes.calculation";
+/// The queue through which prices are asked for: of MES today, of the calc engine tomorrow.
+pub const CALC_REQUESTS: &str = "calc.requests";
 
 /// `INITIATED`: a piece goes into the cart.
 #[must_use]
@@ -56,7 +56,7 @@ pub fn submit(order: &Identity) -> StepPlan {
         .child(stage_span(order.stage_attributes(System::Shop, Stage::Submitted)))
         .child(publish(CRM_ORDERS, order.message_id(CRM_ORDERS, 1)).at(60, 7));
     if order.kind == Kind::Custom {
-        root = root.child(publish(MES_CALCULATION, order.message_id(MES_CALCULATION, 1)).at(80, 6));
+        root = root.child(publish(CALC_REQUESTS, order.message_id(CALC_REQUESTS, 1)).at(80, 6));
     }
     step(System::Shop, root, Some(Stage::Submitted))
 }

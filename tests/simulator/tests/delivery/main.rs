@@ -6,12 +6,13 @@ mod receiver;
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use receiver::{Answer, Arrived, Endpoints, Kept, Receiver, text};
+use rustix::process::{Pid, Signal, kill_process};
 use simulator::attributes::{MESSAGING_MESSAGE_ID, ORDER_STAGE};
 use simulator::stage::Stage;
 use simulator::truth::Truth;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -19,18 +20,21 @@ use tokio::process::Command;
 const SPELLINGS: [(&str, &[&str]); 3] =
     [("shop", &["order.id", "app.order.id"]), ("crm", &["order_id"]), ("mes", &["orderId"])];
 
-async fn simulate(endpoints: &Endpoints, folder: &Path, flags: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_simulator"))
+fn command(endpoints: &Endpoints, folder: &Path, flags: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_simulator"));
+    command
         .args(["run", "--otlp-http", &endpoints.http, "--otlp-grpc", &endpoints.grpc])
         .arg("--truth-file")
         .arg(folder.join("truth.json"))
         .arg("--examples-file")
         .arg(folder.join("examples.json"))
         .args(flags)
-        .kill_on_drop(true)
-        .output()
-        .await
-        .expect("the simulator starts")
+        .kill_on_drop(true);
+    command
+}
+
+async fn simulate(endpoints: &Endpoints, folder: &Path, flags: &[&str]) -> Output {
+    command(endpoints, folder, flags).output().await.expect("the simulator starts")
 }
 
 fn assert_success(output: &Output) {
@@ -232,24 +236,60 @@ async fn every_service_says_who_it_is_and_spells_ids_its_own_way() {
     }
 }
 
+/// Whether live orders have come as far as a linked consumer and a span that ends last.
+fn far_enough(kept: &Kept) -> bool {
+    let live = |id: String| id.contains(LIVE_IDS);
+    let seen = |name: &str| {
+        kept.spans.iter().any(|span| {
+            span.item.name == name && names(&span.service, &span.item.attributes).is_some_and(live)
+        })
+    };
+    seen("calc.requests process") && seen("ModelService.attach")
+}
+
+/// Live orders of seed 42 are numbered from 500000.
+const LIVE_IDS: &str = "-425";
+
 #[tokio::test(flavor = "multi_thread")]
-async fn live_orders_arrive_as_the_truth_says() {
+async fn live_orders_arrive_as_the_truth_says_until_the_run_is_told_to_stop() {
     let (receiver, endpoints) = Receiver::start(Answer::Success).await;
     let folder = TempDir::new().expect("a folder");
     let flags = ["--orders", "0", "--rate", "600", "--stage-interval", "2100ms"];
-    let clocks = ["--clock-offset", "mes=0s", "--clock-offset", "crm=0s", "--duration", "7s"];
-    let flags = [flags.as_slice(), clocks.as_slice()].concat();
-    assert_success(&simulate(&endpoints, folder.path(), &flags).await);
+    let clocks = ["--clock-offset", "mes=0s", "--clock-offset", "crm=0s"];
+    let run = command(&endpoints, folder.path(), &[flags.as_slice(), clocks.as_slice()].concat())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the simulator starts");
+    let process = i32::try_from(run.id().expect("it runs")).ok().and_then(Pid::from_raw);
+    while !far_enough(&receiver.kept()) {
+        receiver.more().await;
+    }
+    kill_process(process.expect("a process id"), Signal::TERM).expect("it still runs");
+    let output = run.wait_with_output().await.expect("it ends");
+    assert_success(&output);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("truth at the end of the run"));
+
     let truth = truth_in(folder.path());
     let kept = receiver.kept();
     assert_eq!(counted(&kept), expected(&truth));
     let heard = stages_heard(&kept);
-    let live: Vec<_> = truth.orders.iter().filter(|order| order.id.contains("425")).collect();
-    assert!(live.len() > 20, "{} live orders", live.len());
+    let live: Vec<_> = truth.orders.iter().filter(|order| order.id.contains(LIVE_IDS)).collect();
+    assert!(live.len() > 10, "{} live orders", live.len());
     for order in live {
         let (_, current) = heard[&order.id].last().expect("at least one");
         assert_eq!(current, order.stage.name(), "{}", order.id);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn live_traffic_ends_by_itself_after_its_duration() {
+    let (_receiver, endpoints) = Receiver::start(Answer::Success).await;
+    let folder = TempDir::new().expect("a folder");
+    let flags = ["--orders", "0", "--rate", "60", "--duration", "100ms"];
+    let output = simulate(&endpoints, folder.path(), &flags).await;
+    assert_success(&output);
+    assert!(truth_in(folder.path()).orders.iter().any(|order| order.id.contains(LIVE_IDS)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,6 +25,7 @@ use prost::Message;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
@@ -59,6 +60,7 @@ pub(crate) enum Answer {
 #[derive(Clone, Debug)]
 pub(crate) struct Receiver {
     kept: Arc<Mutex<Kept>>,
+    arrived: Arc<Notify>,
     answer: Answer,
 }
 
@@ -73,9 +75,14 @@ impl Receiver {
         self.kept.lock().expect("no panic while holding it")
     }
 
+    /// Waits until something arrived since the last wait.
+    pub(crate) async fn more(&self) {
+        self.arrived.notified().await;
+    }
+
     /// Listens on free ports of the loopback until the test's runtime ends.
     pub(crate) async fn start(answer: Answer) -> (Self, Endpoints) {
-        let receiver = Self { kept: Arc::default(), answer };
+        let receiver = Self { kept: Arc::default(), arrived: Arc::default(), answer };
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let http = TcpListener::bind(loopback).await.expect("a free port");
         let grpc = TcpListener::bind(loopback).await.expect("a free port");
@@ -98,6 +105,7 @@ impl Receiver {
     fn keep_traces(&self, request: ExportTraceServiceRequest) -> ExportTraceServiceResponse {
         let mut kept = self.kept();
         kept.requests += 1;
+        self.arrived.notify_one();
         let number = kept.requests;
         for group in request.resource_spans {
             let resource = group.resource.unwrap_or_default();
@@ -116,6 +124,7 @@ impl Receiver {
     fn keep_logs(&self, request: ExportLogsServiceRequest) -> ExportLogsServiceResponse {
         let mut kept = self.kept();
         kept.requests += 1;
+        self.arrived.notify_one();
         let number = kept.requests;
         for group in request.resource_logs {
             let resource = group.resource.unwrap_or_default();
