@@ -94,9 +94,44 @@ pub(crate) fn decoder(
         Coding::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::new(body))),
         Coding::Deflate => Box::new(flate2::bufread::ZlibDecoder::new(BufReader::new(body))),
         Coding::Zstd => Box::new(zstd::stream::read::Decoder::new(body)?),
-        Coding::Lz4 => Box::new(FrameDecoder::new(body)),
+        Coding::Lz4 => Box::new(FrameDecoder::new(WholeFrame::new(body))),
         Coding::Block => Box::new(block::BlockReader::new(body)),
     })
+}
+
+/// A source of LZ4 frames that does not end before the frame does: `lz4_flex` takes the end of
+/// its source for the end of the frame.
+struct WholeFrame<R> {
+    source: R,
+    /// The last bytes read.
+    tail: [u8; 8],
+    seen: bool,
+}
+
+impl<R: Read> WholeFrame<R> {
+    fn new(source: R) -> Self {
+        Self { source, tail: [1; 8], seen: false }
+    }
+
+    /// A frame ends with a mark of four zeros, and perhaps a checksum of four bytes.
+    fn is_ended(&self) -> bool {
+        !self.seen || self.tail.starts_with(&[0; 4]) || self.tail.ends_with(&[0; 4])
+    }
+}
+
+impl<R: Read> Read for WholeFrame<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.source.read(buffer)?;
+        if count == 0 && !buffer.is_empty() && !self.is_ended() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "an LZ4 frame is cut"));
+        }
+        for byte in buffer.get(..count).unwrap_or_default().iter().rev().take(8).rev() {
+            self.tail.rotate_left(1);
+            self.tail[7] = *byte;
+            self.seen = true;
+        }
+        Ok(count)
+    }
 }
 
 /// Does a coding: bytes in, coded bytes taken out as they come.

@@ -212,10 +212,10 @@ mod tests {
         }
 
         #[test]
-        fn any_flipped_bit_is_noticed(plain in vec(any::<u8>(), 1..500), at in any::<usize>(), bit in 0..8) {
+        fn any_flipped_bit_is_noticed(plain in vec(any::<u8>(), 1..500), at in any::<usize>(), bit in 0..8_u8) {
             let mut coded = pack(&plain);
             let at = at % coded.len();
-            coded[at] ^= 1 << bit;
+            coded[at] ^= 1_u8 << bit;
             prop_assert!(unpack_all(&coded).is_err());
         }
 

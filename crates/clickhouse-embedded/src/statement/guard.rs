@@ -230,6 +230,10 @@ pub(crate) fn check(case: &Case<'_>, catalogue: &Catalogue) -> Result<(), Except
         3 => check_control(&tokens, case.backups)?,
         _ => return Err(denied("This statement is not served")),
     }
+    let infile = |pair: &[Token<'_>]| matches!(pair, [from, file] if from.is_word("FROM") && file.is_word("INFILE"));
+    if tokens.windows(2).any(infile) {
+        return Err(denied("Files of the host are not served"));
+    }
     check_functions(&tokens, case.role, catalogue)?;
     check_engines(&tokens, catalogue)?;
     if case.role == Role::Reader { check_reader(&tokens, case.parameters) } else { Ok(()) }
@@ -300,6 +304,11 @@ fn check_functions(
         let Some(name) = token.name() else { continue };
         let name = name.as_str();
         let writers = role == Role::Writer && WRITER_TABLE_FUNCTIONS.contains(&name);
+        // A backup's File is a place below the operator's folder; the engine checks that.
+        let backup = ["BACKUP", "RESTORE"].iter().any(|word| starts(tokens, &[word]));
+        if backup && name == "file" {
+            continue;
+        }
         let reaches = catalogue.table_functions.contains(name) && !TABLE_FUNCTIONS.contains(&name);
         if (reaches && !writers) || FUNCTIONS_DENIED.contains(&name) || name == "disk" {
             return Err(denied(format!(

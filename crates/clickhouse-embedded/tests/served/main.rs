@@ -1,0 +1,14 @@
+//! The built program on a private folder and a free port, driven from outside.
+
+mod process;
+mod interface;
+mod rust_client;
+mod foreign_clients;
+mod reader;
+mod writer;
+mod bodies;
+mod streams;
+mod sessions;
+mod leaving;
+mod limits;
+mod stopping;
