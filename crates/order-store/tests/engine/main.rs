@@ -1,5 +1,7 @@
 //! The store on the real engine: migrations, repeats, and the SQL derivation against its oracle.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod server;
 mod oracle;
 mod store;
