@@ -2,7 +2,7 @@
 -- store's clock before the facts were read: of two derivations the one that began later wins.
 CREATE TABLE IF NOT EXISTS orders (
     OrderId String CODEC(ZSTD(1)),
-    OrderKey String MATERIALIZED upperUTF8(replaceRegexpAll(OrderId, '[\\s\\p{Z}№#]', '')),
+    OrderKey String MATERIALIZED upperUTF8(replaceRegexpAll(OrderId, '[^\\p{L}\\p{N}]', '')),
     Kind LowCardinality(String),
     Channel LowCardinality(String),
     HasModel UInt8,

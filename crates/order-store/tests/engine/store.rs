@@ -158,7 +158,7 @@ async fn the_reader_counts_lists_finds_and_shows() {
         ..TraceLinkRow::default()
     });
     batch.order_aliases.push(OrderAliasRow {
-        alias: "P-77".into(),
+        alias: "P77".into(),
         alias_kind: "partner_number".into(),
         order_id: "ORD-2026-0002".into(),
         received_at: now_ms(),
@@ -191,7 +191,7 @@ async fn the_reader_counts_lists_finds_and_shows() {
         hits.into_iter().map(|h| (h.order.order_id, h.matched_by)).collect()
     };
     let cases = [
-        ("№ ord-2026 -0003", vec![("ORD-2026-0003", MatchedBy::OrderId)]),
+        ("№ ord 2026 -0003", vec![("ORD-2026-0003", MatchedBy::OrderId)]),
         (" p-77 ", vec![("ORD-2026-0002", MatchedBy::PartnerNumber)]),
         ("0004", vec![("ORD-2026-0004", MatchedBy::PartOfOrderId)]),
         ("nothing'; DROP TABLE orders", vec![]),
