@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use receiver::{Answer, Arrived, Endpoints, Kept, Receiver, text};
 use rustix::process::{Pid, Signal, kill_process};
 use simulator::attributes::{MESSAGING_MESSAGE_ID, ORDER_STAGE};
-use simulator::stage::Stage;
+use simulator::stage::{Channel, Stage};
 use simulator::truth::Truth;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -153,6 +153,27 @@ async fn the_population_arrives_as_the_truth_says() {
         }
         let logs: u64 = truth.orders.iter().map(|order| order.log_records).sum();
         assert_eq!(kept.logs.len() as u64, logs);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_signal_shows_the_time_by_the_clock_of_its_system() {
+    let (receiver, endpoints) = Receiver::start(Answer::Success).await;
+    let folder = TempDir::new().expect("a folder");
+    let flags = ["--orders", "0", "--clock-offset", "shop=1s", "--clock-offset", "crm=-1500ms"];
+    assert_success(&simulate(&endpoints, folder.path(), &flags).await);
+    let truth = truth_in(folder.path());
+    let heard = stages_heard(&receiver.kept());
+    for order in &truth.orders {
+        let offset_ms = match order.stage {
+            Stage::Initiated | Stage::FileUploaded => 1_000,
+            Stage::Submitted if order.channel == Channel::B2c => 1_000,
+            Stage::ManufacturingApproved | Stage::Closed | Stage::Cancelled => -1_500,
+            _ => -700,
+        };
+        let at_ns = u64::try_from((order.since_ms + offset_ms) * 1_000_000).expect("after 1970");
+        let signal = (at_ns, order.stage.name().to_owned());
+        assert!(heard[&order.id].contains(&signal), "{signal:?} of {order:?}");
     }
 }
 
