@@ -1,3 +1,58 @@
 //! The program; see the library.
+#![forbid(unsafe_code)]
 
-fn main() {}
+use std::process::ExitCode;
+
+use anyhow::Context;
+use collector::settings::built_in_lifecycle;
+use collector::{RunError, Settings};
+use daemon::settings::{EXIT_OS, EXIT_SOFTWARE, EXIT_UNAVAILABLE, parse, refuse};
+use daemon::{Stop, log};
+
+fn main() -> ExitCode {
+    let settings: Settings = parse();
+    if settings.print_lifecycle {
+        #[expect(clippy::print_stdout, reason = "a person or a file asked for it")]
+        {
+            print!("{}", built_in_lifecycle());
+        }
+        return ExitCode::SUCCESS;
+    }
+    if let Err(error) = log::init(&settings.common) {
+        #[expect(clippy::print_stderr, reason = "there is no log yet")]
+        {
+            eprintln!("bad setting --log: {error}");
+        }
+        return ExitCode::from(daemon::settings::EXIT_USAGE);
+    }
+    if let Err((flag, why)) = settings.check() {
+        return refuse(flag, &why);
+    }
+    let lifecycle = match settings.read_lifecycle() {
+        Ok(lifecycle) => lifecycle,
+        Err(error) => return refuse("--lifecycle", &log::chain(&error)),
+    };
+    match serve(settings, lifecycle) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "stopped");
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+#[tokio::main]
+async fn serve(settings: Settings, lifecycle: order_model::Lifecycle) -> anyhow::Result<()> {
+    let stop = Stop::on_signals().context("cannot handle signals")?;
+    collector::run(settings, lifecycle, stop).await?;
+    Ok(())
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref::<RunError>() {
+        Some(RunError::StoreUnavailable { .. }) => EXIT_UNAVAILABLE,
+        Some(RunError::Redaction(_)) => daemon::settings::EXIT_USAGE,
+        Some(RunError::Serve(_) | RunError::PortsFile { .. }) => EXIT_OS,
+        Some(RunError::Migrate(_) | RunError::Panicked { .. }) | None => EXIT_SOFTWARE,
+    }
+}

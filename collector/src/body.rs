@@ -1,0 +1,101 @@
+//! Reading a body within bounds of size, time and bytes in flight.
+
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use tokio::time::{Instant, timeout_at};
+
+use crate::intake::{Refusal, Reservation};
+
+/// Bytes of a refused body that are still read and thrown away, so that the sender hears the
+/// refusal instead of a broken connection; past it the connection is cut.
+const DISCARD_BYTES_MAX: usize = 256 << 20;
+
+/// Bounds on one body.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyLimits {
+    /// Bytes.
+    pub bytes_max: usize,
+    /// Time from the head of the request to the last byte.
+    pub read_timeout: Duration,
+}
+
+/// Reads a body; its bytes are held in `held`.
+///
+/// # Errors
+/// [`Refusal::TooLarge`], [`Refusal::Busy`], [`Refusal::Slow`]. What is left of the body was
+/// thrown away.
+pub async fn read(
+    mut body: Body,
+    limits: BodyLimits,
+    held: &mut Reservation,
+) -> Result<Bytes, Refusal> {
+    let deadline = Instant::now() + limits.read_timeout;
+    let read = timeout_at(deadline, collect(&mut body, limits.bytes_max, held)).await;
+    let refusal = match read {
+        Ok(Ok(bytes)) => return Ok(bytes),
+        Ok(Err(refusal)) => refusal,
+        Err(_) => return Err(Refusal::Slow),
+    };
+    discard(body, deadline).await;
+    Err(refusal)
+}
+
+/// Throws a body away, within bounds.
+pub async fn discard_within(body: Body, read_timeout: Duration) {
+    discard(body, Instant::now() + read_timeout).await;
+}
+
+async fn collect(
+    body: &mut Body,
+    bytes_max: usize,
+    held: &mut Reservation,
+) -> Result<Bytes, Refusal> {
+    let too_large = || {
+        let text = format!("the body is larger than {bytes_max} bytes; send smaller batches");
+        Refusal::TooLarge(text)
+    };
+    let announced = HttpBody::size_hint(body).lower();
+    if announced > bytes_max as u64 {
+        return Err(too_large());
+    }
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        // A sender that breaks off gets no answer in any case.
+        let Ok(frame) = frame else { return Err(Refusal::Slow) };
+        let Ok(data) = frame.into_data() else { continue };
+        if first.len().max(rest.len()) + data.len() > bytes_max {
+            return Err(too_large());
+        }
+        held.grow(data.len())?;
+        if first.is_empty() {
+            first = data;
+            continue;
+        }
+        if rest.is_empty() {
+            // Bounded by `bytes_max`, checked above.
+            let announced = usize::try_from(announced).unwrap_or(0);
+            rest.reserve(announced.max(first.len() + data.len()));
+            rest.extend_from_slice(&first);
+        }
+        rest.extend_from_slice(&data);
+    }
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+async fn discard(mut body: Body, deadline: Instant) {
+    let thrown_away = async {
+        let mut bytes = 0_usize;
+        while let Some(Ok(frame)) = body.frame().await {
+            bytes += frame.data_ref().map_or(0, Bytes::len);
+            if bytes > DISCARD_BYTES_MAX {
+                break;
+            }
+        }
+    };
+    // Past the deadline the connection is cut.
+    let _ = timeout_at(deadline, thrown_away).await;
+}

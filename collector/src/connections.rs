@@ -1,0 +1,100 @@
+//! The accept loop of the OTLP ports: HTTP/1 and HTTP/2 with bounds on connections.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use daemon::Stop;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::settings::ConnectionSettings;
+
+/// Bytes of one HTTP/2 head.
+const HEADER_LIST_BYTES_MAX: u32 = 16 << 10;
+/// Bytes that an HTTP/1 connection buffers; also the bound of one head.
+const HTTP1_BUFFER_BYTES_MAX: usize = 64 << 10;
+/// Wait after the system refused to accept (out of file descriptors), before trying again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves `router` until `stop`; then takes no new connections or requests and finishes those in
+/// hand, for at most `drain_deadline`.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    settings: ConnectionSettings,
+    open: Gauge,
+    stop: Stop,
+    drain_deadline: Duration,
+) {
+    let builder = builder(&settings);
+    let slots = Arc::new(Semaphore::new(settings.connections_max));
+    let graceful = GracefulShutdown::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stop.stopped() => break,
+            accepted = accept(&listener, &slots) => accepted,
+        };
+        let Some((stream, slot)) = accepted else { continue };
+        let service = TowerToHyperService::new(router.clone());
+        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let watched = graceful.watch(connection);
+        let open = open.clone();
+        open.inc();
+        tokio::spawn(async move {
+            // Broken connections are the client's business; they are not worth a warning.
+            if let Err(error) = watched.await {
+                tracing::debug!(error, "connection ended");
+            }
+            open.dec();
+            drop(slot);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(drain_deadline, graceful.shutdown()).await.is_err() {
+        tracing::warn!(deadline_s = drain_deadline.as_secs(), "requests cut off at the deadline");
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    // The semaphore is never closed.
+    let slot = Arc::clone(slots).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "nodelay not set");
+            }
+            Some((stream, slot))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "cannot accept a connection");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+fn builder(settings: &ConnectionSettings) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.header_read_timeout)
+        .max_buf_size(HTTP1_BUFFER_BYTES_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(settings.streams_max)
+        .max_header_list_size(HEADER_LIST_BYTES_MAX)
+        .keep_alive_interval(settings.keep_alive)
+        .keep_alive_timeout(settings.keep_alive);
+    builder
+}

@@ -1,0 +1,153 @@
+//! OTLP/gRPC, by <https://opentelemetry.io/docs/specs/otlp/#otlpgrpc>.
+//!
+//! The two methods are unary, so the framing is read here rather than by generated code: the
+//! bytes in flight are then bounded before they are buffered, a compression bomb is met on the
+//! decoding thread, and each failure gets the code that OTLP gives it (generated code answers
+//! `OUT_OF_RANGE` to a large message, which clients repeat, and `INTERNAL` to bad protobuf).
+//! Framing: <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>.
+
+use axum::Router;
+use axum::body::Body as HttpBody;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::post;
+use bytes::{BufMut, Bytes, BytesMut};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use otlp_columns::{Coding, Encoding, Rejected, Signal, coding};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::body::{self, BodyLimits};
+use crate::http::export_response;
+use crate::intake::{Body, Intake, Refusal};
+use crate::metrics::Transport;
+
+/// Compression flag and length before each message.
+const PREFIX_BYTES: usize = 5;
+const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC: &str = "application/grpc";
+
+/// The methods of the port.
+pub fn router(intake: Intake) -> Router {
+    let method = |signal| {
+        post(move |State(intake): State<Intake>, request: Request<HttpBody>| async move {
+            export(&intake, signal, request).await
+        })
+    };
+    Router::new()
+        .route(
+            "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+            method(Signal::Traces),
+        )
+        .route("/opentelemetry.proto.collector.logs.v1.LogsService/Export", method(Signal::Logs))
+        .fallback(unknown_method)
+        .with_state(intake)
+}
+
+async fn unknown_method() -> Response {
+    let why = "only Export of TraceService and LogsService is served here";
+    Status::unimplemented(why).into_http()
+}
+
+async fn export(intake: &Intake, signal: Signal, request: Request<HttpBody>) -> Response {
+    let (head, http_body) = request.into_parts();
+    if !is_grpc(&head.headers) {
+        let mut response = Response::new(HttpBody::from("Content-Type must be application/grpc\n"));
+        *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return response;
+    }
+    let coding = match head.headers.get(GRPC_ENCODING).map(HeaderValue::to_str) {
+        None => Some(Coding::Identity),
+        Some(Ok(name)) => Coding::parse(name),
+        Some(Err(_)) => None,
+    };
+    let Some(coding) = coding else {
+        let why = format!("grpc-encoding must be one of {}", coding::SUPPORTED);
+        let mut response: Response = Status::unimplemented(why).into_http();
+        let supported = HeaderValue::from_static("identity,gzip,zstd");
+        response.headers_mut().insert(GRPC_ACCEPT_ENCODING, supported);
+        return response;
+    };
+    let taken = async {
+        let mut held = intake.begin()?;
+        let limits = BodyLimits {
+            bytes_max: intake.settings().body_bytes_max + PREFIX_BYTES,
+            read_timeout: intake.settings().body_read_timeout,
+        };
+        let frame = body::read(http_body, limits, &mut held).await?;
+        let body = read_frame(frame, coding)?;
+        intake.take(signal, Transport::Grpc, body, held).await
+    }
+    .await;
+    intake.count(signal, Transport::Grpc, taken.as_ref());
+    match taken {
+        Ok(rejected) => success(signal, &rejected),
+        Err(refusal) => refuse(intake, &refusal),
+    }
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let rest = content_type.strip_prefix(GRPC.as_bytes());
+    rest.is_some_and(|rest| rest.is_empty() || rest == b"+proto" || rest.starts_with(b";"))
+}
+
+/// The one message of a unary call.
+fn read_frame(mut frame: Bytes, coding: Coding) -> Result<Body, Refusal> {
+    let bad = |text: &str| Refusal::Bad(text.to_owned());
+    if frame.len() < PREFIX_BYTES {
+        return Err(bad("the call carries no whole gRPC message"));
+    }
+    let prefix = frame.split_to(PREFIX_BYTES);
+    let length = u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]);
+    if usize::try_from(length).ok() != Some(frame.len()) {
+        return Err(bad("the length of the gRPC message is not that of the body; \
+                        a unary call carries one message"));
+    }
+    let coding = match prefix[0] {
+        0 => Coding::Identity,
+        1 if coding == Coding::Identity => {
+            return Err(bad("the gRPC message is compressed, but grpc-encoding names no coding"));
+        }
+        1 => coding,
+        _ => return Err(bad("the compression flag of the gRPC message is neither 0 nor 1")),
+    };
+    Ok(Body { bytes: frame, coding, encoding: Encoding::Protobuf })
+}
+
+fn success(signal: Signal, rejected: &Rejected) -> Response {
+    let message = export_response(signal, rejected);
+    let mut frame = BytesMut::with_capacity(PREFIX_BYTES + message.len());
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(message.len()).unwrap_or(0));
+    frame.put_slice(&message);
+    let mut trailers = HeaderMap::new();
+    trailers.insert(GRPC_STATUS, HeaderValue::from(Code::Ok as i32));
+    let body = Full::new(frame.freeze()).with_trailers(async move { Some(Ok(trailers)) });
+    let mut response = Response::new(HttpBody::new(body));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(GRPC));
+    response
+}
+
+fn refuse(intake: &Intake, refusal: &Refusal) -> Response {
+    let code = match refusal {
+        Refusal::Bad(_) => Code::InvalidArgument,
+        Refusal::TooLarge(_) | Refusal::Busy => Code::ResourceExhausted,
+        Refusal::Slow => Code::DeadlineExceeded,
+        Refusal::Unavailable => Code::Unavailable,
+        Refusal::Internal => Code::Internal,
+    };
+    // Without RetryInfo clients must not repeat a call that exhausted resources.
+    let status = match refusal.retry_after(intake.settings()) {
+        Some(delay) => {
+            let details = ErrorDetails::with_retry_info(Some(delay));
+            Status::with_error_details(code, refusal.message(), details)
+        }
+        None => Status::new(code, refusal.message()),
+    };
+    status.into_http()
+}

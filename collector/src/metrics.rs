@@ -1,0 +1,237 @@
+//! What the collector counts.
+
+use daemon::Metrics;
+use order_store::Batch;
+use otlp_columns::{Mapped, Rejection, Signal, Tally};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+
+/// How a request came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// OTLP/HTTP, protobuf or JSON.
+    Http,
+    /// OTLP/gRPC.
+    Grpc,
+}
+
+/// Labels of one signal over one transport.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Route {
+    signal: &'static str,
+    transport: &'static str,
+}
+
+/// Labels of a count by outcome or reason.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteReason {
+    signal: &'static str,
+    transport: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Table {
+    table: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Port {
+    port: &'static str,
+}
+
+/// The collector's metrics. Clones share them.
+#[derive(Debug, Clone)]
+pub struct CollectorMetrics {
+    requests: Family<RouteReason, Counter>,
+    accepted_items: Family<Route, Counter>,
+    rejected_items: Family<RouteReason, Counter>,
+    body_bytes: Family<Route, Counter>,
+    redacted_values: Counter,
+    dropped_attributes: Counter,
+    cut_values: Counter,
+    dropped_events: Counter,
+    dropped_links: Counter,
+    emptied_ids: Counter,
+    refused_order_ids: Counter,
+    unattributable_signals: Counter,
+    repaired_strings: Counter,
+    inserted_rows: Family<Table, Counter>,
+    connections: Family<Port, Gauge>,
+    /// Bytes of bodies and rows of requests not yet answered.
+    pub in_flight_bytes: Gauge,
+    /// Seconds of successful inserts.
+    pub insert_seconds: Histogram,
+    /// Requests that one insert carried.
+    pub insert_requests: Histogram,
+    /// Inserts that failed and were tried again or given up.
+    pub insert_failures: Counter,
+    /// Seconds from an insert to the derived state of its orders.
+    pub stitch_seconds: Histogram,
+    /// Orders derived because something touched them.
+    pub stitched_orders: Counter,
+    /// Orders derived by sweeps.
+    pub swept_orders: Counter,
+    /// Derivations and sweeps that failed and are tried again.
+    pub stitch_failures: Counter,
+    /// Times that more was touched than the list holds, so that a sweep replaced it.
+    pub stitch_overflows: Counter,
+    /// Orders and traces that wait to be derived again.
+    pub stitch_pending: Gauge,
+}
+
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 2.0, 15))
+}
+
+impl CollectorMetrics {
+    /// Registers all of them.
+    #[must_use]
+    pub fn new(metrics: &Metrics) -> Self {
+        let counter = |name: &str, help: &str| metrics.add(name, help, Counter::default());
+        Self {
+            requests: metrics.add("requests", "Requests by outcome", Family::default()),
+            accepted_items: metrics.add(
+                "accepted_items",
+                "Spans and log records that are in the store",
+                Family::default(),
+            ),
+            rejected_items: metrics.add(
+                "rejected_items",
+                "Spans and log records not taken, by reason",
+                Family::default(),
+            ),
+            body_bytes: metrics.add("body_bytes", "Bytes of bodies as received", Family::default()),
+            redacted_values: counter("redacted_values", "Attribute values removed or cut by rule"),
+            dropped_attributes: counter("dropped_attributes", "Attributes past the bound"),
+            cut_values: counter("cut_values", "Keys, values and texts that were cut"),
+            dropped_events: counter("dropped_events", "Events of spans past the bound"),
+            dropped_links: counter("dropped_links", "Links of spans past the bound"),
+            emptied_ids: counter("emptied_ids", "Ids of logs, parents and links that are none"),
+            refused_order_ids: counter("refused_order_ids", "Values that are no order id"),
+            unattributable_signals: counter(
+                "unattributable_signals",
+                "Signals with neither order nor trace",
+            ),
+            repaired_strings: counter("repaired_strings", "Strings that were not UTF-8"),
+            inserted_rows: metrics.add("inserted_rows", "Rows inserted", Family::default()),
+            connections: metrics.add("connections", "Open connections", Family::default()),
+            in_flight_bytes: metrics.add(
+                "in_flight_bytes",
+                "Bytes of bodies and rows of requests not yet answered",
+                Gauge::default(),
+            ),
+            insert_seconds: metrics.add("insert_seconds", "Time of inserts", seconds()),
+            insert_requests: metrics.add(
+                "insert_requests",
+                "Requests that one insert carried",
+                Histogram::new(exponential_buckets(1.0, 2.0, 12)),
+            ),
+            insert_failures: counter("insert_failures", "Inserts that failed"),
+            stitch_seconds: metrics.add(
+                "stitch_seconds",
+                "Time from an insert to the derived state of its orders",
+                seconds(),
+            ),
+            stitched_orders: counter("stitched_orders", "Orders derived when touched"),
+            swept_orders: counter("swept_orders", "Orders derived by sweeps"),
+            stitch_failures: counter("stitch_failures", "Derivations and sweeps that failed"),
+            stitch_overflows: counter("stitch_overflows", "Sweeps that replaced a full list"),
+            stitch_pending: metrics.add(
+                "stitch_pending",
+                "Orders and traces that wait to be derived again",
+                Gauge::default(),
+            ),
+        }
+    }
+
+    /// Counts a request by how it ended.
+    pub fn request(&self, signal: Signal, transport: Transport, reason: &'static str) {
+        let labels =
+            RouteReason { signal: signal_label(signal), transport: transport.label(), reason };
+        self.requests.get_or_create(&labels).inc();
+    }
+
+    /// Counts the bytes of a body.
+    pub fn body(&self, signal: Signal, transport: Transport, bytes: usize) {
+        self.body_bytes.get_or_create(&route(signal, transport)).inc_by(bytes as u64);
+    }
+
+    /// Counts what mapping changed or rejected.
+    pub fn mapped(&self, signal: Signal, transport: Transport, mapped: &Mapped) {
+        let tally = &mapped.tally;
+        for (counter, count) in [
+            (&self.redacted_values, tally.redacted_values),
+            (&self.dropped_attributes, tally.dropped_attributes),
+            (&self.cut_values, tally.cut_values),
+            (&self.dropped_events, tally.dropped_events),
+            (&self.dropped_links, tally.dropped_links),
+            (&self.emptied_ids, tally.emptied_ids),
+            (&self.refused_order_ids, tally.refused_order_ids),
+            (&self.unattributable_signals, tally.unattributable_signals),
+            (&self.repaired_strings, tally.repaired_strings),
+        ] {
+            counter.inc_by(count);
+        }
+        for why in Rejection::ALL {
+            let count = mapped.rejected.counts[why as usize];
+            if count > 0 {
+                let labels = RouteReason {
+                    signal: signal_label(signal),
+                    transport: transport.label(),
+                    reason: why.label(),
+                };
+                self.rejected_items.get_or_create(&labels).inc_by(count);
+            }
+        }
+    }
+
+    /// Counts items that are in the store.
+    pub fn accepted(&self, signal: Signal, transport: Transport, tally: &Tally) {
+        let items = tally.spans + tally.logs;
+        self.accepted_items.get_or_create(&route(signal, transport)).inc_by(items);
+    }
+
+    /// Counts rows that are in the store.
+    pub fn inserted(&self, batch: &Batch) {
+        for (table, rows) in [
+            ("otel_traces", batch.spans.len()),
+            ("otel_logs", batch.logs.len()),
+            ("order_events", batch.order_events.len()),
+            ("order_traces", batch.order_traces.len()),
+            ("trace_links", batch.trace_links.len()),
+            ("order_aliases", batch.order_aliases.len()),
+        ] {
+            self.inserted_rows.get_or_create(&Table { table }).inc_by(rows as u64);
+        }
+    }
+
+    /// The gauge of open connections of a port.
+    #[must_use]
+    pub fn connections_of(&self, port: &'static str) -> Gauge {
+        self.connections.get_or_create(&Port { port }).clone()
+    }
+}
+
+fn route(signal: Signal, transport: Transport) -> Route {
+    Route { signal: signal_label(signal), transport: transport.label() }
+}
+
+fn signal_label(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Traces => "traces",
+        Signal::Logs => "logs",
+    }
+}
+
+impl Transport {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Grpc => "grpc",
+        }
+    }
+}

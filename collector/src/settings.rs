@@ -1,0 +1,203 @@
+//! Settings of the collector, checked before any port is bound.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser};
+use daemon::settings::{Common, duration};
+use order_model::Lifecycle;
+use order_model::lifecycle::{DEFAULT_TOML, Mistakes};
+use order_store::StoreSettings;
+
+/// Receives OTLP traces and logs, stores them and derives the state of every order they touch.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "collector", version)]
+pub struct Settings {
+    /// Address of OTLP/HTTP.
+    #[arg(long, env = "WAYBILL_OTLP_HTTP", default_value = "127.0.0.1:4318")]
+    pub otlp_http: SocketAddr,
+    /// Address of OTLP/gRPC.
+    #[arg(long, env = "WAYBILL_OTLP_GRPC", default_value = "127.0.0.1:4317")]
+    pub otlp_grpc: SocketAddr,
+    /// Address of `/livez`, `/readyz` and `/metrics`.
+    #[arg(long, env = "WAYBILL_COLLECTOR_ADMIN", default_value = "127.0.0.1:4320")]
+    pub admin: SocketAddr,
+    /// The lifecycle of orders; without it the built-in one.
+    #[arg(long, env = "WAYBILL_LIFECYCLE", value_name = "FILE")]
+    pub lifecycle: Option<PathBuf>,
+    /// Print the built-in lifecycle and exit.
+    #[arg(long)]
+    pub print_lifecycle: bool,
+    /// Also remove the values of these attribute keys (`key`, `prefix*` or `*suffix`); repeatable.
+    #[arg(long = "redact-key", env = "WAYBILL_REDACT_KEYS", value_delimiter = ',')]
+    pub redact_keys: Vec<String>,
+    /// How long to wait at start for the store to answer; then the program ends with 69.
+    #[arg(long, env = "WAYBILL_STORE_WAIT", default_value = "60s", value_parser = duration)]
+    pub store_wait: Duration,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flags inside are documented")]
+    pub store: StoreSettings,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flags inside are documented")]
+    pub intake: IntakeSettings,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flags inside are documented")]
+    pub insert: InsertSettings,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flags inside are documented")]
+    pub stitch: StitchSettings,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flags inside are documented")]
+    pub connections: ConnectionSettings,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flags inside are documented")]
+    pub common: Common,
+}
+
+/// Bounds on what is taken in at once.
+#[derive(Debug, Clone, Args)]
+pub struct IntakeSettings {
+    /// Bytes of one body as it travels; a larger one is refused (413, `RESOURCE_EXHAUSTED`).
+    #[arg(long, env = "WAYBILL_BODY_BYTES_MAX", default_value_t = 16 << 20)]
+    pub body_bytes_max: usize,
+    /// Bytes of one body uncompressed; a larger one is refused likewise.
+    #[arg(long, env = "WAYBILL_DECODED_BYTES_MAX", default_value_t = 32 << 20)]
+    pub decoded_bytes_max: usize,
+    /// Bytes of bodies and rows of all requests not yet answered; past it requests are told to
+    /// come again (429, `RESOURCE_EXHAUSTED` with a delay).
+    #[arg(long, env = "WAYBILL_IN_FLIGHT_BYTES_MAX", default_value_t = 256 << 20)]
+    pub in_flight_bytes_max: usize,
+    /// Requests not yet answered; past it requests are told to come again.
+    #[arg(long, env = "WAYBILL_IN_FLIGHT_REQUESTS_MAX", default_value_t = 4_096)]
+    pub in_flight_requests_max: usize,
+    /// How long one body may take to arrive; a slower one is refused (408, `DEADLINE_EXCEEDED`).
+    #[arg(long, env = "WAYBILL_BODY_READ_TIMEOUT", default_value = "30s", value_parser = duration)]
+    pub body_read_timeout: Duration,
+    /// What a refused sender is asked to wait before it tries again.
+    #[arg(long, env = "WAYBILL_RETRY_AFTER", default_value = "2s", value_parser = duration)]
+    pub retry_after: Duration,
+}
+
+/// Bounds on inserts.
+#[derive(Debug, Clone, Args)]
+pub struct InsertSettings {
+    /// Rows of one insert; requests past it wait for the next one.
+    #[arg(long, env = "WAYBILL_INSERT_ROWS_MAX", default_value_t = 200_000)]
+    pub insert_rows_max: usize,
+    /// Bytes of rows of one insert, likewise.
+    #[arg(long, env = "WAYBILL_INSERT_BYTES_MAX", default_value_t = 64 << 20)]
+    pub insert_bytes_max: usize,
+    /// Inserts at the same time; what arrives meanwhile forms the next ones.
+    #[arg(long, env = "WAYBILL_INSERTS_AT_ONCE", default_value_t = 2)]
+    pub inserts_at_once: usize,
+    /// How long one insert is tried again; then its requests are told to come again (503,
+    /// `UNAVAILABLE`). While the store is known to be down each insert is tried once.
+    #[arg(long, env = "WAYBILL_INSERT_DEADLINE", default_value = "10s", value_parser = duration)]
+    pub insert_deadline: Duration,
+}
+
+/// Bounds on the stitcher.
+#[derive(Debug, Clone, Args)]
+pub struct StitchSettings {
+    /// Orders and traces that wait to be derived again; past it a sweep over everything replaces
+    /// the list.
+    #[arg(long, env = "WAYBILL_STITCH_PENDING_MAX", default_value_t = 200_000)]
+    pub stitch_pending_max: usize,
+    /// Orders and traces of one derivation.
+    #[arg(long, env = "WAYBILL_STITCH_CHUNK_MAX", default_value_t = 1_000)]
+    pub stitch_chunk_max: usize,
+    /// How often to look for orders that were missed or whose future event has come.
+    #[arg(long, env = "WAYBILL_SWEEP_INTERVAL", default_value = "5s", value_parser = duration)]
+    pub sweep_interval: Duration,
+}
+
+/// Bounds on connections.
+#[derive(Debug, Clone, Args)]
+pub struct ConnectionSettings {
+    /// Connections per port; past it new ones wait to be accepted.
+    #[arg(long, env = "WAYBILL_CONNECTIONS_MAX", default_value_t = 1_024)]
+    pub connections_max: usize,
+    /// How long a client may take to send the head of a request, and how long an HTTP/1
+    /// connection may be idle; then it is closed.
+    #[arg(long, env = "WAYBILL_HEADER_READ_TIMEOUT", default_value = "60s",
+          value_parser = duration)]
+    pub header_read_timeout: Duration,
+    /// How often an HTTP/2 peer is asked whether it is there; one that does not answer within
+    /// the same time again is closed.
+    #[arg(long, env = "WAYBILL_KEEP_ALIVE", default_value = "30s", value_parser = duration)]
+    pub keep_alive: Duration,
+    /// Requests at the same time on one HTTP/2 connection; further ones wait.
+    #[arg(long, env = "WAYBILL_STREAMS_MAX", default_value_t = 128)]
+    pub streams_max: u32,
+}
+
+/// The lifecycle cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LifecycleError {
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file has mistakes, each with its line.
+    #[error("{}:\n{mistakes}", path.display())]
+    Mistakes {
+        /// The file.
+        path: PathBuf,
+        /// All of them.
+        mistakes: Mistakes,
+    },
+}
+
+impl Settings {
+    /// Reads and checks the lifecycle.
+    ///
+    /// # Errors
+    /// [`LifecycleError`].
+    pub fn read_lifecycle(&self) -> Result<Lifecycle, LifecycleError> {
+        let Some(path) = &self.lifecycle else { return Ok(Lifecycle::default()) };
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| LifecycleError::Read { path: path.clone(), source })?;
+        Lifecycle::parse(&text)
+            .map_err(|mistakes| LifecycleError::Mistakes { path: path.clone(), mistakes })
+    }
+
+    /// What is wrong with the numbers, as (flag, reason).
+    ///
+    /// # Errors
+    /// The first bad setting.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        let at_least_one = [
+            ("--insert-rows-max", self.insert.insert_rows_max),
+            ("--insert-bytes-max", self.insert.insert_bytes_max),
+            ("--inserts-at-once", self.insert.inserts_at_once),
+            ("--stitch-pending-max", self.stitch.stitch_pending_max),
+            ("--stitch-chunk-max", self.stitch.stitch_chunk_max),
+            ("--connections-max", self.connections.connections_max),
+            ("--in-flight-requests-max", self.intake.in_flight_requests_max),
+            ("--body-bytes-max", self.intake.body_bytes_max),
+        ];
+        for (flag, value) in at_least_one {
+            if value == 0 {
+                return Err((flag, "must be at least 1".to_owned()));
+            }
+        }
+        let most = u32::MAX as usize;
+        let bytes_max = self.intake.in_flight_bytes_max;
+        if bytes_max > most || bytes_max < self.intake.body_bytes_max {
+            let why = format!("must be from --body-bytes-max to {most}");
+            return Err(("--in-flight-bytes-max", why));
+        }
+        Ok(())
+    }
+}
+
+/// The built-in lifecycle as text.
+#[must_use]
+pub fn built_in_lifecycle() -> &'static str {
+    DEFAULT_TOML
+}
