@@ -60,7 +60,7 @@ pub(crate) struct Request {
     pub(crate) body_is_blocks: bool,
     /// How the answer is to be coded.
     pub(crate) answer_coding: Coding,
-    /// Whether the method may only read: GET and HEAD.
+    /// Whether the request may only read: GET, HEAD, or `readonly` set.
     pub(crate) only_reads: bool,
 }
 

@@ -64,9 +64,16 @@ pub(crate) fn run(
         text.join(&bench.limits)?;
     }
     account.statement = text.statement().to_vec();
-    let settings = settings(request, &bench.limits)?;
+    let mut settings = settings(request, &bench.limits)?;
     match lease {
         Some(lease) if request.user.role == Role::Writer => {
+            // The guard alone keeps a reading request of a session from writing: `readonly`
+            // could not be taken back from the connection.
+            settings.retain(|(name, _)| name != "readonly");
+            if text.sets() {
+                // What a request lays over the session must not hide what it SETs.
+                settings.clear();
+            }
             let connection = lease.connection(&bench.engine, &settings)?;
             execute(bench, request, text, connection, sink, account)
         }
@@ -142,7 +149,7 @@ fn execute(
         parameters: &request.parameters,
     };
     guard::check(&case, &bench.engine.catalogue)?;
-    if let Some(format) = text.insert().and_then(|insert| data_format(insert, request)) {
+    if let Some(format) = text.insert().and_then(data_format) {
         return insert::run(connection, request, text, &format);
     }
     let output = Output::of(text.statement());
@@ -158,12 +165,12 @@ fn execute(
 }
 
 /// The format of the data that follows an INSERT; `None` when the statement is whole.
-fn data_format(insert: &Insert, request: &Request) -> Option<String> {
+fn data_format(insert: &Insert) -> Option<String> {
     match &insert.source {
         Source::Format { name, .. } => Some(name.clone()),
         Source::Values { .. } => Some("Values".to_owned()),
-        Source::Select | Source::Infile => None,
-        Source::Unsaid => Some(request.format.clone().unwrap_or_else(|| "Values".to_owned())),
+        // The engine's parser has something to say about the last one.
+        Source::Select | Source::Infile | Source::Unsaid => None,
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, Cursor, Read};
 use crate::exception::{Code, Exception};
 use crate::settings::Limits;
 use crate::statement::insert::{self, Insert, Source};
+use crate::statement::lexer::Lexer;
 
 /// A request's statement, and what is left of its body.
 pub(crate) struct Text {
@@ -76,15 +77,20 @@ impl Text {
         &self.statement
     }
 
+    /// Whether the statement is a SET.
+    pub(super) fn sets(&self) -> bool {
+        Lexer::new(&self.statement).next().is_some_and(|first| first.is_word("SET"))
+    }
+
     /// What the statement is as an INSERT.
     pub(crate) fn insert(&self) -> Option<&Insert> {
         self.insert.as_ref()
     }
 }
 
-/// Whether data follows the statement; an INSERT that names no source takes data, too.
+/// Whether data follows the statement.
 fn takes_data(insert: &Insert) -> bool {
-    matches!(insert.source, Source::Format { .. } | Source::Values { .. } | Source::Unsaid)
+    matches!(insert.source, Source::Format { .. } | Source::Values { .. })
 }
 
 fn split<'a>(text: &'a [u8], insert: &Insert) -> (&'a [u8], &'a [u8]) {

@@ -1,1 +1,103 @@
-//! x
+//! What happens at each bound.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use crate::process::{PATIENCE, Served};
+
+#[tokio::test]
+async fn texts_results_and_bodies_are_bounded() {
+    let served = Served::start(&[
+        "--query-bytes-max",
+        "1000",
+        "--waited-result-bytes-max",
+        "5000",
+        "--body-bytes-max",
+        "100000",
+    ]);
+    let long = format!("SELECT '{}'", "x".repeat(1000));
+    let answer = served.post("", long.clone()).await;
+    assert_eq!((answer.status, answer.code()), (413, 307));
+    let form = reqwest::multipart::Form::new().text("query", long);
+    let post = reqwest::Client::new().post(format!("{}/", served.url)).multipart(form);
+    assert_eq!(served.send(post).await.code(), 307);
+    let waited = served.post("?wait_end_of_query=1", "SELECT number FROM numbers(10000)").await;
+    assert_eq!((waited.status, waited.code()), (500, 396));
+    assert_eq!(served.post("", "SELECT number FROM numbers(10000)").await.status, 200);
+    served.sql("CREATE TABLE t (a String) ENGINE = MergeTree ORDER BY a").await;
+    let insert = "?query=INSERT%20INTO%20t%20FORMAT%20TSV";
+    assert_eq!(served.post(insert, "x\n".repeat(45_000)).await.status, 200);
+    let bomb = zstd::encode_all(&vec![b'x'; 50 << 20][..], 1).unwrap();
+    let coded = reqwest::Client::new().post(format!("{}/{insert}", served.url)).body(bomb);
+    let answer = served.send(coded.header("Content-Encoding", "zstd")).await;
+    assert_eq!((answer.status, answer.code()), (413, 307));
+    assert_eq!(served.sql("SELECT count() FROM t").await, "45000");
+}
+
+#[tokio::test]
+async fn queries_queue_and_are_then_turned_away() {
+    let served =
+        Served::start(&["--queries-max", "1", "--queued-max", "1", "--queue-wait-max", "20s"]);
+    let slow = || served.post("", "SELECT sleepEachRow(1) FROM numbers(2)");
+    let third = async {
+        for _ in 0..400 {
+            let metrics = reqwest::get(format!("{}/waybill/metrics", served.url)).await.unwrap();
+            if metrics.text().await.unwrap().contains("queries_queued 1") {
+                return served.post("", "SELECT 1").await;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("no query ever queued");
+    };
+    let (first, second, third) = tokio::join!(slow(), slow(), third);
+    assert_eq!((first.status, second.status), (200, 200));
+    assert_eq!((third.status, third.code()), (503, 202));
+    assert_eq!(third.header("retry-after"), "1");
+}
+
+#[tokio::test]
+async fn connections_beyond_the_bound_wait() {
+    let served = Served::start(&["--connections-max", "1"]);
+    let ping = |stream: &mut TcpStream| {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut answer = [0; 15];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    };
+    let mut first = TcpStream::connect(served.address()).unwrap();
+    ping(&mut first);
+    let mut second = TcpStream::connect(served.address()).unwrap();
+    second.write_all(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    second.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    assert!(second.read_exact(&mut [0; 1]).is_err());
+    drop(first);
+    second.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut answer = [0; 15];
+    second.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+}
+
+#[tokio::test]
+async fn memory_and_ids_are_bounded() {
+    let served = Served::start(&["--query-memory-bytes-max", "50000000"]);
+    let hungry = "SELECT uniqExact(number) FROM numbers(10000000)";
+    let answer = served.post("", hungry).await;
+    assert_eq!(answer.code(), 241, "{}", answer.text);
+    let slow = served.post("?query_id=twice", "SELECT sleepEachRow(1) FROM numbers(2)");
+    let again = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        served.post("?query_id=twice", "SELECT 1").await
+    };
+    let (slow, again) = tokio::join!(slow, again);
+    assert_eq!((slow.status, again.code()), (200, 216));
+}
+
+#[test]
+fn without_passwords_only_loopback() {
+    let folder = tempfile::tempdir().unwrap();
+    let (status, log) = Served::fails(folder.path(), &["--listen", "0.0.0.0:0"]);
+    assert_eq!(status.code(), Some(64), "{log}");
+    assert!(log.contains("not a loopback address"), "{log}");
+}
