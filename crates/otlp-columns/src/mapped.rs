@@ -81,15 +81,14 @@ impl Rejected {
     /// The sentence for `partial_success.error_message`; `items` is `spans` or `log records`.
     #[must_use]
     pub fn message(&self, items: &str) -> String {
-        let mut message = format!("{} {items} rejected", self.total());
-        let mut lead = ": ";
+        let mut message = format!("rejected {items}: {}", self.total());
+        let lead = "; ";
         for why in Rejection::ALL {
             if self.counts[why as usize] == 0 {
                 continue;
             }
             message.push_str(lead);
             message.push_str(why.sentence());
-            lead = "; ";
             let names: Vec<String> = self
                 .offenders
                 .iter()

@@ -1,0 +1,162 @@
+//! What holds for every request: the encoding and the split into batches do not matter, bounds
+//! hold, and no bytes make the mapping panic.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "properties/requests.rs"]
+mod requests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use order_model::Lifecycle;
+use order_store::rows::{Batch, OrderTraceRow};
+use otlp_columns::{Encoding, Limits, Mapped, Mapper, Redaction, Signal};
+use proptest::prelude::*;
+use prost::Message;
+
+use requests::{logs_request, split, traces_request};
+
+const RECEIVED_AT_MS: i64 = 1_795_400_000_000;
+
+fn mapper(limits: Limits) -> Mapper {
+    Mapper::new(Arc::new(Lifecycle::default()), Redaction::with(&[]).unwrap(), limits)
+}
+
+fn map(signal: Signal, encoding: Encoding, body: Vec<u8>) -> Mapped {
+    let body = Bytes::from(body);
+    mapper(Limits::default()).map_body(signal, encoding, &body, RECEIVED_AT_MS).unwrap()
+}
+
+/// The rows in an order that does not depend on that of arrival, with namings folded as the
+/// store folds them.
+fn settled(mut batch: Batch) -> Batch {
+    batch.spans.sort_by(|a, b| (&a.trace_id, &a.span_id).cmp(&(&b.trace_id, &b.span_id)));
+    batch.order_events.sort_by_key(|row| format!("{row:?}"));
+    batch.trace_links.sort_by_key(|row| format!("{row:?}"));
+    batch.order_aliases.sort_by_key(|row| format!("{row:?}"));
+    batch.order_aliases.dedup();
+    let mut folded: BTreeMap<(String, String), OrderTraceRow> = BTreeMap::new();
+    for row in batch.order_traces {
+        let key = (row.order_id.clone(), row.trace_id.clone());
+        let known = folded.entry(key).or_insert_with(|| row.clone());
+        known.start = known.start.min(row.start);
+        known.end = known.end.max(row.end);
+        known.has_model = known.has_model.max(row.has_model);
+        known.kind = known.kind.clone().max(row.kind);
+        known.channel = known.channel.clone().max(row.channel);
+    }
+    batch.order_traces = folded.into_values().collect();
+    batch
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn both_encodings_of_traces_give_the_same_rows(request in traces_request()) {
+        let binary = map(Signal::Traces, Encoding::Protobuf, request.encode_to_vec());
+        let json = map(Signal::Traces, Encoding::Json, serde_json::to_vec(&request).unwrap());
+        prop_assert_eq!(binary, json);
+    }
+
+    #[test]
+    fn both_encodings_of_logs_give_the_same_rows(request in logs_request()) {
+        let binary = map(Signal::Logs, Encoding::Protobuf, request.encode_to_vec());
+        let json = map(Signal::Logs, Encoding::Json, serde_json::to_vec(&request).unwrap());
+        prop_assert_eq!(binary, json);
+    }
+
+    #[test]
+    fn the_split_into_batches_changes_no_row(request in traces_request()) {
+        let whole = map(Signal::Traces, Encoding::Protobuf, request.encode_to_vec());
+        let mut parts = Batch::default();
+        let mut rejected = 0;
+        for part in split(&request) {
+            let mapped = map(Signal::Traces, Encoding::Protobuf, part.encode_to_vec());
+            rejected += mapped.rejected.total();
+            parts.append(mapped.batch);
+        }
+        prop_assert_eq!(whole.rejected.total(), rejected);
+        prop_assert_eq!(settled(whole.batch), settled(parts));
+    }
+
+    #[test]
+    fn every_item_is_stored_or_rejected_and_no_row_exceeds_its_bounds(
+        request in traces_request(),
+        items_max in 0_usize..4,
+        attributes_max in 0_usize..3,
+        value_bytes_max in 1_usize..6,
+    ) {
+        let limits =
+            Limits { items_max, attributes_max, value_bytes_max, ..Limits::default() };
+        let body = Bytes::from(request.encode_to_vec());
+        let mapped = mapper(limits)
+            .map_body(Signal::Traces, Encoding::Protobuf, &body, RECEIVED_AT_MS)
+            .unwrap();
+        let sent: usize = split(&request).len();
+        prop_assert_eq!(mapped.batch.spans.len() as u64 + mapped.rejected.total(), sent as u64);
+        prop_assert!(mapped.batch.spans.len() <= items_max);
+        for row in &mapped.batch.spans {
+            // Four notes may be added to what is cut.
+            prop_assert!(row.span_attributes.len() <= attributes_max + 4);
+            for (key, value) in &row.span_attributes {
+                let is_ours = key.starts_with("waybill.") || value == "[redacted]";
+                prop_assert!(is_ours || value.len() <= value_bytes_max, "{key}={value}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    #[test]
+    fn no_bytes_make_it_panic(
+        body in proptest::collection::vec(any::<u8>(), 0..256),
+        json in any::<bool>(),
+        logs in any::<bool>(),
+    ) {
+        let encoding = if json { Encoding::Json } else { Encoding::Protobuf };
+        let signal = if logs { Signal::Logs } else { Signal::Traces };
+        // Either outcome is right; a panic is not.
+        let _ = mapper(Limits::default()).map_body(signal, encoding, &body.into(), RECEIVED_AT_MS);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn no_damage_to_a_valid_body_makes_it_panic(
+        request in traces_request(),
+        json in any::<bool>(),
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let (encoding, mut body) = if json {
+            (Encoding::Json, serde_json::to_vec(&request).unwrap())
+        } else {
+            (Encoding::Protobuf, request.encode_to_vec())
+        };
+        prop_assume!(!body.is_empty());
+        for (at, byte) in damage {
+            let at = at.index(body.len());
+            body[at] = byte;
+        }
+        let _ = mapper(Limits::default())
+            .map_body(Signal::Traces, encoding, &body.into(), RECEIVED_AT_MS);
+    }
+}
+
+#[test]
+fn a_string_that_is_not_utf8_costs_neither_its_request_nor_its_span() {
+    let mut request = ExportTraceServiceRequest::default();
+    request.resource_spans.push(requests::one_span("name-xx-end"));
+    let mut body = request.encode_to_vec();
+    let at = body.windows(2).position(|pair| pair == b"xx").unwrap();
+    body[at] = 0xff;
+    let mapped = map(Signal::Traces, Encoding::Protobuf, body);
+    assert_eq!(mapped.batch.spans[0].span_name, "name-\u{fffd}x-end");
+    assert_eq!(mapped.tally.repaired_strings, 1);
+}

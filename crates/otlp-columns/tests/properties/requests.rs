@@ -1,0 +1,206 @@
+//! Requests of every shape that senders produce, and some that they should not.
+
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{
+    AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList,
+};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+/// A request with one span of that name.
+pub(crate) fn one_span(name: &str) -> ResourceSpans {
+    let span = Span {
+        trace_id: vec![1; 16],
+        span_id: vec![2; 8],
+        name: name.to_owned(),
+        ..Span::default()
+    };
+    let scope_spans = vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }];
+    ResourceSpans { scope_spans, ..ResourceSpans::default() }
+}
+
+/// The same spans, one per request.
+pub(crate) fn split(request: &ExportTraceServiceRequest) -> Vec<ExportTraceServiceRequest> {
+    let mut parts = Vec::new();
+    for group in &request.resource_spans {
+        for scope in &group.scope_spans {
+            for span in &scope.spans {
+                let scope = ScopeSpans { spans: vec![span.clone()], ..scope.clone() };
+                let group = ResourceSpans { scope_spans: vec![scope], ..group.clone() };
+                parts.push(ExportTraceServiceRequest { resource_spans: vec![group] });
+            }
+        }
+    }
+    parts
+}
+
+pub(crate) fn traces_request() -> impl Strategy<Value = ExportTraceServiceRequest> {
+    let scope = (attributes(), vec(span(), 0..4)).prop_map(|(attributes, spans)| ScopeSpans {
+        scope: Some(InstrumentationScope {
+            name: "lib".to_owned(),
+            version: "1".to_owned(),
+            attributes,
+            ..InstrumentationScope::default()
+        }),
+        spans,
+        ..ScopeSpans::default()
+    });
+    let group = (attributes(), vec(scope, 0..3)).prop_map(|(attributes, scope_spans)| {
+        let resource = Some(Resource { attributes, ..Resource::default() });
+        ResourceSpans { resource, scope_spans, ..ResourceSpans::default() }
+    });
+    vec(group, 0..3).prop_map(|resource_spans| ExportTraceServiceRequest { resource_spans })
+}
+
+pub(crate) fn logs_request() -> impl Strategy<Value = ExportLogsServiceRequest> {
+    let group = (attributes(), vec(log_record(), 0..4)).prop_map(|(attributes, log_records)| {
+        let scope_logs = vec![ScopeLogs { log_records, ..ScopeLogs::default() }];
+        let resource = Some(Resource { attributes, ..Resource::default() });
+        ResourceLogs { resource, scope_logs, ..ResourceLogs::default() }
+    });
+    vec(group, 0..3).prop_map(|resource_logs| ExportLogsServiceRequest { resource_logs })
+}
+
+fn span() -> impl Strategy<Value = Span> {
+    let ids = (trace_id(), id(8), id(8));
+    let what = (name(), 0..7_i32, time(), time(), 0..4_i32);
+    let event = (time(), name(), attributes()).prop_map(|(time_unix_nano, name, attributes)| {
+        Event { time_unix_nano, name, attributes, dropped_attributes_count: 0 }
+    });
+    let link = (trace_id(), id(8), attributes()).prop_map(|(trace_id, span_id, attributes)| Link {
+        trace_id,
+        span_id,
+        attributes,
+        ..Link::default()
+    });
+    (ids, what, attributes(), vec(event, 0..3), vec(link, 0..3)).prop_map(
+        |(
+            (trace_id, span_id, parent_span_id),
+            (name, kind, start, end, code),
+            attributes,
+            events,
+            links,
+        )| Span {
+            trace_id,
+            span_id,
+            parent_span_id,
+            name,
+            kind,
+            start_time_unix_nano: start,
+            end_time_unix_nano: end,
+            attributes,
+            events,
+            links,
+            status: Some(Status { message: "m".to_owned(), code }),
+            ..Span::default()
+        },
+    )
+}
+
+fn log_record() -> impl Strategy<Value = LogRecord> {
+    let ids = (trace_id(), id(8));
+    let what = (time(), time(), -1..30_i32, any_value(), any::<u32>());
+    (ids, what, attributes()).prop_map(
+        |((trace_id, span_id), (at, observed, severity_number, body, flags), attributes)| {
+            LogRecord {
+                time_unix_nano: at,
+                observed_time_unix_nano: observed,
+                severity_number,
+                body: Some(body),
+                attributes,
+                flags,
+                trace_id,
+                span_id,
+                ..LogRecord::default()
+            }
+        },
+    )
+}
+
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("calc.requests publish".to_owned()),
+        Just("PUT /api/orders/{id}/packaging".to_owned()),
+        "[a-zа-я ]{0,8}",
+    ]
+}
+
+fn time() -> impl Strategy<Value = u64> {
+    prop_oneof![Just(0), Just(u64::MAX), 1_795_000_000_000_000_000_u64..1_795_400_000_000_000_000]
+}
+
+/// Few traces, so that spans meet in them; some of no valid length.
+fn trace_id() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![6 => (1_u8..4).prop_map(|id| vec![id; 16]), 1 => id(16)]
+}
+
+fn id(length: usize) -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        8 => vec(any::<u8>(), length),
+        1 => Just(Vec::new()),
+        1 => Just(vec![0; length]),
+        1 => vec(any::<u8>(), 1..length),
+    ]
+}
+
+fn attributes() -> impl Strategy<Value = Vec<KeyValue>> {
+    let key = prop::sample::select(vec![
+        "order.id",
+        "orderId",
+        "order.stage",
+        "order.kind",
+        "order.channel",
+        "order.model.key",
+        "order.partner.number",
+        "messaging.message.id",
+        "messaging.destination.name",
+        "messaging.operation.type",
+        "service.name",
+        "customer.phone",
+        "url.full",
+        "db.query.text",
+        "plain",
+    ]);
+    let pair = (key, any_value()).prop_map(|(key, value)| KeyValue {
+        key: key.to_owned(),
+        value: Some(value),
+        ..KeyValue::default()
+    });
+    vec(pair, 0..5)
+}
+
+fn any_value() -> impl Strategy<Value = AnyValue> {
+    let text = prop_oneof![
+        Just("ORD-1".to_owned()),
+        Just("SUBMITTED".to_owned()),
+        Just("calc.requests".to_owned()),
+        "[ -~а-я]{0,12}",
+    ];
+    let leaf = prop_oneof![
+        4 => text.prop_map(Value::StringValue),
+        1 => any::<i64>().prop_map(Value::IntValue),
+        1 => (-1.0e6_f64..1.0e6).prop_map(Value::DoubleValue),
+        1 => any::<bool>().prop_map(Value::BoolValue),
+        1 => vec(any::<u8>(), 0..5).prop_map(Value::BytesValue),
+    ];
+    let any = leaf.prop_map(|value| AnyValue { value: Some(value) });
+    any.prop_recursive(3, 12, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(|values| AnyValue {
+                value: Some(Value::ArrayValue(ArrayValue { values }))
+            }),
+            vec(("[a-c]{1,3}", inner), 0..4).prop_map(|pairs| {
+                let pair =
+                    |(key, value)| KeyValue { key, value: Some(value), ..KeyValue::default() };
+                let values = pairs.into_iter().map(pair).collect();
+                AnyValue { value: Some(Value::KvlistValue(KeyValueList { values })) }
+            }),
+        ]
+    })
+}

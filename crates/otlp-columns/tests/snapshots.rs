@@ -1,0 +1,35 @@
+//! The rows of one realistic trace and one log record, as they were reviewed.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use order_model::Lifecycle;
+use otlp_columns::{Encoding, Limits, Mapped, Mapper, Redaction, Signal};
+
+fn map(signal: Signal, json: &'static str) -> Mapped {
+    let lifecycle = Arc::new(Lifecycle::default());
+    let mapper = Mapper::new(lifecycle, Redaction::with(&[]).unwrap(), Limits::default());
+    let body = Bytes::from_static(json.as_bytes());
+    mapper.map_body(signal, Encoding::Json, &body, 1_795_400_000_123).unwrap()
+}
+
+#[test]
+fn a_trace_of_the_shop() {
+    let mapped = map(Signal::Traces, include_str!("shop_trace.json"));
+    let batch = &mapped.batch;
+    insta::assert_json_snapshot!("spans", batch.spans);
+    insta::assert_json_snapshot!(
+        "order_facts",
+        (&batch.order_events, &batch.order_traces, &batch.trace_links, &batch.order_aliases)
+    );
+    insta::assert_debug_snapshot!("counts", (&mapped.rejected.message("spans"), mapped.tally));
+}
+
+#[test]
+fn a_log_of_the_calculation() {
+    let mapped = map(Signal::Logs, include_str!("calc_log.json"));
+    let batch = &mapped.batch;
+    insta::assert_json_snapshot!("logs", batch.logs);
+    insta::assert_json_snapshot!("log_facts", (&batch.order_events, &batch.order_traces));
+}
