@@ -1,0 +1,258 @@
+//! `/`: how many orders are where, and how far the numbers can be trusted.
+
+use std::time::Duration;
+
+use askama::Template;
+use askama::filters::HtmlSafe;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use order_store::read::{Board, BoardStage, Condition, SourceHeard};
+
+use crate::app::App;
+use crate::failure::{Failure, html};
+use crate::frame::Frame;
+use crate::links;
+use crate::locale::{Locale, Moment};
+use crate::reads::BoardData;
+use crate::words::stage_label;
+
+/// Seconds between updates of the open page.
+pub(crate) const UPDATE_INTERVAL_S: u32 = 2;
+/// Seconds between reloads of the page without JavaScript.
+pub(crate) const RELOAD_INTERVAL_S: u32 = 30;
+
+#[derive(Template)]
+#[template(path = "board.html")]
+pub(crate) struct BoardPage<'a> {
+    pub(crate) f: &'a Frame,
+    pub(crate) b: BoardView,
+    pub(crate) fragment_href: String,
+}
+
+/// The part of the page that is replaced while it is open.
+#[derive(Template)]
+#[template(path = "board_fragment.html")]
+struct BoardFragment<'a> {
+    f: &'a Frame,
+    b: BoardView,
+}
+
+/// The board in words.
+#[derive(Debug)]
+pub(crate) struct BoardView {
+    pub(crate) as_of: Moment,
+    pub(crate) as_of_line: String,
+    /// What a screen reader hears when it changes.
+    pub(crate) announce: String,
+    pub(crate) open: String,
+    pub(crate) late: Tally,
+    pub(crate) stuck: Tally,
+    /// None: unknown.
+    pub(crate) alerts: Option<Tally>,
+    pub(crate) heard: String,
+    pub(crate) heard_recently: bool,
+    pub(crate) balance: Balance,
+    pub(crate) empty: bool,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) sources: Vec<Source>,
+}
+
+/// A number and whether it is zero: zero is shown quietly.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    pub(crate) text: String,
+    pub(crate) zero: bool,
+}
+
+/// Whether every order seen is on the board.
+#[derive(Debug)]
+pub(crate) struct Balance {
+    pub(crate) text: String,
+    pub(crate) broken: bool,
+}
+
+/// Stages under one heading.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) id: &'static str,
+    pub(crate) heading: &'static str,
+    pub(crate) hint: &'static str,
+    pub(crate) rows: Vec<StageRow>,
+}
+
+/// One stage.
+#[derive(Debug)]
+pub(crate) struct StageRow {
+    pub(crate) name: String,
+    pub(crate) label: String,
+    /// Whether the label differs from the name.
+    pub(crate) labelled: bool,
+    pub(crate) href: String,
+    pub(crate) total: Tally,
+    pub(crate) late: Marked,
+    pub(crate) stuck: Marked,
+    pub(crate) oldest: String,
+    pub(crate) oldest_since: String,
+    pub(crate) median: String,
+}
+
+/// A number that leads to the orders it counts.
+#[derive(Debug, Template)]
+#[template(
+    ext = "html",
+    source = r#"{% if tally.zero %}<span class="zero">0</span>{% else %}<a class="count is-{{ code }}" href="{{ href }}" aria-label="{{ title }}"><span class="mark" aria-hidden="true"></span>{{ tally.text }}</a>{% endif %}"#
+)]
+pub(crate) struct Marked {
+    pub(crate) tally: Tally,
+    /// The condition: style and symbol follow it.
+    pub(crate) code: &'static str,
+    pub(crate) href: String,
+    pub(crate) title: String,
+}
+
+/// Its template escapes what it shows.
+impl HtmlSafe for Marked {}
+
+/// A system and its last word.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) name: String,
+    pub(crate) silent: bool,
+    pub(crate) mark: &'static str,
+    pub(crate) text: String,
+}
+
+/// `GET /`.
+pub(crate) async fn page(frame: Frame, State(app): State<App>) -> Result<Response, Failure> {
+    let data = app.reads().board().await.map_err(|error| Failure::store(&frame, error))?;
+    let b = view(frame.locale, &data, app.limits().silent_after);
+    let fragment_href = links::with_query("/board/fragment", &[("lang", frame.lang())]);
+    Ok(html(StatusCode::OK, &BoardPage { f: &frame, b, fragment_href }))
+}
+
+/// `GET /board/fragment`: the same numbers without what surrounds them.
+pub(crate) async fn fragment(frame: Frame, State(app): State<App>) -> Result<Response, Failure> {
+    let data = app.reads().board().await.map_err(|error| Failure::store(&frame, error))?;
+    let b = view(frame.locale, &data, app.limits().silent_after);
+    Ok(html(StatusCode::OK, &BoardFragment { f: &frame, b }))
+}
+
+/// The board in words. Ages are judged by the store's clock (`as_of`), as the numbers are.
+pub(crate) fn view(locale: Locale, data: &BoardData, silent_after: Duration) -> BoardView {
+    let board = &data.board;
+    let sum = |number: fn(&BoardStage) -> u64| board.stages.iter().map(number).sum::<u64>();
+    let open = sum(|stage| if stage.terminal { 0 } else { stage.total });
+    let (late, stuck) = (sum(|stage| stage.late), sum(|stage| stage.stuck));
+    let as_of = locale.clock(board.as_of);
+    let age = board.last_received_at.map(|at| (board.as_of - at) / 1000);
+    let numbers = [locale.number(open), locale.number(late), locale.number(stuck)];
+    let [open_text, late_text, stuck_text] = &numbers;
+    BoardView {
+        as_of: locale.moment(board.as_of),
+        as_of_line: locale.fill("page.as_of", &[("time", &as_of)]),
+        announce: locale.fill(
+            "board.announce",
+            &[("open", open_text), ("late", late_text), ("stuck", stuck_text)],
+        ),
+        open: open_text.clone(),
+        late: tally(locale, late),
+        stuck: tally(locale, stuck),
+        alerts: data.active_alerts.map(|n| tally(locale, n)),
+        heard: match age {
+            Some(seconds) => locale.fill("board.heard", &[("age", &locale.age(seconds))]),
+            None => locale.t("board.never_heard").to_owned(),
+        },
+        heard_recently: age.is_some_and(|seconds| seconds <= seconds_of(silent_after)),
+        balance: balance(locale, board),
+        empty: sum(|stage| stage.total) == 0 && board.sources.is_empty(),
+        groups: groups(locale, &board.stages, board.as_of),
+        sources: board
+            .sources
+            .iter()
+            .map(|source| heard(locale, source, board.as_of, silent_after))
+            .collect(),
+    }
+}
+
+fn seconds_of(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn tally(locale: Locale, n: u64) -> Tally {
+    Tally { text: locale.number(n), zero: n == 0 }
+}
+
+fn balance(locale: Locale, board: &Board) -> Balance {
+    let seen = locale.number(board.seen);
+    let derived = locale.number(board.derived);
+    let difference = locale.signed(board.difference);
+    let broken = board.difference != 0;
+    let key = if broken { "board.conservation_broken" } else { "board.conservation" };
+    let values = [("seen", &*seen), ("derived", &*derived), ("difference", &*difference)];
+    Balance { text: locale.fill(key, &values), broken }
+}
+
+fn groups(locale: Locale, stages: &[BoardStage], as_of: i64) -> Vec<Group> {
+    let group = |id, heading, hint, wanted: fn(&BoardStage) -> bool| {
+        let rows = stages.iter().filter(|stage| wanted(stage));
+        let rows: Vec<_> = rows.map(|stage| row(locale, stage, as_of)).collect();
+        Group { id, heading, hint, rows }
+    };
+    let unknown_hint = locale.find("board.section_unknown_hint").unwrap_or_default();
+    let text = |key| locale.find(key).unwrap_or_default();
+    let all = [
+        group("open", text("board.section_open"), "", |s| s.rank > 0 && !s.terminal),
+        group("terminal", text("board.section_terminal"), "", |s| s.rank > 0 && s.terminal),
+        group("unknown", text("board.section_unknown"), unknown_hint, |s| s.rank == 0),
+    ];
+    all.into_iter().filter(|group| !group.rows.is_empty()).collect()
+}
+
+fn row(locale: Locale, stage: &BoardStage, as_of: i64) -> StageRow {
+    let label = stage_label(locale, stage).to_owned();
+    let marked = |condition: Condition, n: u64, key| {
+        let tally = tally(locale, n);
+        Marked {
+            title: locale.fill(key, &[("stage", &label), ("n", &tally.text)]),
+            href: links::stage(&stage.stage, Some(condition.as_str()), None),
+            code: condition.as_str(),
+            tally,
+        }
+    };
+    StageRow {
+        labelled: label != stage.stage && !stage.stage.is_empty(),
+        href: links::stage(&stage.stage, None, None),
+        total: tally(locale, stage.total),
+        late: marked(Condition::Late, stage.late, "board.show_late"),
+        stuck: marked(Condition::Stuck, stage.stuck, "board.show_stuck"),
+        oldest: stage.oldest_since.map_or("–".to_owned(), |at| locale.age((as_of - at) / 1000)),
+        oldest_since: stage.oldest_since.map_or(String::new(), |at| locale.moment(at).text),
+        median: stage.median_age_seconds.map_or("–".to_owned(), |age| locale.age(age)),
+        name: stage.stage.clone(),
+        label,
+    }
+}
+
+pub(crate) fn heard(
+    locale: Locale,
+    source: &SourceHeard,
+    as_of: i64,
+    silent_after: Duration,
+) -> Source {
+    let seconds = (as_of - source.last_received_at) / 1000;
+    let silent = seconds > seconds_of(silent_after);
+    let age = locale.age(seconds);
+    let time = locale.near(source.last_received_at, as_of);
+    let (key, mark) = if silent {
+        ("board.source_silent", locale.find("board.source_silent_mark"))
+    } else {
+        ("board.source_heard", locale.find("board.source_heard_mark"))
+    };
+    Source {
+        name: source.source.clone(),
+        silent,
+        mark: mark.unwrap_or_default(),
+        text: locale.fill(key, &[("age", &age), ("time", &time)]),
+    }
+}

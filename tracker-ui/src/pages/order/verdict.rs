@@ -1,0 +1,123 @@
+//! The first lines of an order's page: the sentence, the conclusion, the promise, the reason.
+
+use order_model::Lifecycle;
+use order_store::read::{Calculation, Condition, OrderDetail, OrderSummary};
+
+use crate::locale::Locale;
+use crate::words;
+
+/// Whether the order will be shipped as promised.
+#[derive(Debug)]
+pub(crate) struct Promise {
+    pub(crate) text: String,
+    pub(crate) note: String,
+    pub(crate) broken: bool,
+}
+
+/// Which part of the calculation hangs.
+#[derive(Debug)]
+pub(crate) struct Why {
+    pub(crate) text: String,
+    /// Whether the hour has passed.
+    pub(crate) over: bool,
+    /// Whether it still waits; an answered calculation is told quietly.
+    pub(crate) waiting: bool,
+}
+
+/// Where it is and since when.
+pub(crate) fn sentence(locale: Locale, order: &OrderSummary, as_of: i64) -> String {
+    if order.stage.is_empty() {
+        return locale.t("order.sentence_no_stage").to_owned();
+    }
+    let time = locale.near(order.since, as_of);
+    let age = locale.age_words(order.age_seconds);
+    let stage = words::order_stage_label(locale, order);
+    let ended = order.terminal && order.condition == Condition::Fine;
+    let key = if ended { "order.sentence_terminal" } else { "order.sentence" };
+    locale.fill(key, &[("stage", stage), ("time", &time), ("age", &age)])
+}
+
+/// Which system said that the order is there.
+pub(crate) fn reported(locale: Locale, detail: &OrderDetail) -> Option<String> {
+    let visits = detail.history.iter().rev();
+    let visit = visits.into_iter().find(|visit| visit.stage == detail.summary.stage)?;
+    Some(locale.fill("order.reported", &[("source", &visit.source)]))
+}
+
+/// The deadline behind the conclusion: passed, or to come.
+pub(crate) fn limit(locale: Locale, order: &OrderSummary, as_of: i64) -> Option<String> {
+    let (key, at) = match order.condition {
+        Condition::Stuck => ("order.limit_stuck", order.stuck_at?),
+        Condition::Late => ("order.limit_late", order.late_at.filter(|at| *at <= as_of)?),
+        Condition::Fine => ("order.limit_will_stuck", order.stuck_at?),
+        _ => return None,
+    };
+    Some(locale.fill(key, &[("time", &locale.near(at, as_of))]))
+}
+
+/// The promise on the whole order, while it is open.
+pub(crate) fn promise(locale: Locale, order: &OrderSummary, as_of: i64) -> Option<Promise> {
+    let promised_at = order.promised_at.filter(|_| !order.terminal)?;
+    let time = locale.day(promised_at);
+    let seconds = (promised_at - as_of) / 1000;
+    if order.overdue {
+        let age = locale.age(-seconds);
+        let text = locale.fill("order.overdue", &[("time", &time), ("age", &age)]);
+        return Some(Promise { text, note: String::new(), broken: true });
+    }
+    // A shipped order has kept its promise, or broken it before: nothing is left to wait for.
+    let note = match seconds {
+        0.. => locale.fill("order.promised_left", &[("age", &locale.age(seconds))]),
+        _ => return None,
+    };
+    Some(Promise { text: locale.fill("order.promised", &[("time", &time)]), note, broken: false })
+}
+
+/// The calculation: what it waits for, or how long it took.
+pub(crate) fn why(locale: Locale, lifecycle: &Lifecycle, detail: &OrderDetail) -> Option<Why> {
+    let calculation = detail.calculation.as_ref()?;
+    let waiting = calculation.answered_at.is_none();
+    let mut text = part(locale, lifecycle, detail, calculation)?;
+    let over = waiting && calculation.stuck_at <= detail.as_of;
+    if over {
+        text.push(' ');
+        text.push_str(locale.t("calculation.over"));
+    }
+    Some(Why { text, over, waiting })
+}
+
+fn part(
+    locale: Locale,
+    lifecycle: &Lifecycle,
+    detail: &OrderDetail,
+    calculation: &Calculation,
+) -> Option<String> {
+    let as_of = detail.as_of;
+    let rule = &lifecycle.calculation;
+    let since = |millis: i64| {
+        let until = calculation.answered_at.unwrap_or(as_of);
+        (locale.near(millis, as_of), locale.age((until - millis) / 1000))
+    };
+    let (requested, waited) = since(calculation.requested_at);
+    let attempt = |stage: &str| {
+        let visits = detail.history.iter().rev();
+        visits.into_iter().find(|visit| visit.stage == stage).map_or(0, |visit| visit.attempt)
+    };
+    let (key, time, age, attempt) = match calculation.part.as_str() {
+        "never_queued" => ("calculation.never_queued", requested, waited, 0),
+        "queued" => ("calculation.queued", requested, waited, 0),
+        "running" => {
+            let (started, runs) = since(calculation.started_at?);
+            ("calculation.running", started, runs, attempt(&rule.started_by))
+        }
+        "failed" => ("calculation.failed", requested, waited, attempt(&rule.failed_by)),
+        "answered" => {
+            let answered = locale.near(calculation.answered_at?, as_of);
+            ("calculation.answered", answered, waited, 0)
+        }
+        _ => return None,
+    };
+    let key = if attempt > 0 { format!("{key}_attempt") } else { key.to_owned() };
+    let n = attempt.to_string();
+    Some(locale.fill(&key, &[("time", &time), ("age", &age), ("n", &n)]))
+}

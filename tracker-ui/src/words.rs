@@ -1,0 +1,125 @@
+//! What stages, conditions and turns are called in the reader's language.
+
+use askama::Template;
+use askama::filters::HtmlSafe;
+use order_model::Lifecycle;
+use order_store::read::{BoardStage, Condition, OrderSummary};
+
+use crate::language::Language;
+use crate::links;
+use crate::locale::{Locale, Moment};
+
+/// The label of a stage; the raw status when the lifecycle has none.
+pub(crate) fn label<'a>(locale: Locale, stage: &'a str, ru: &'a str, en: &'a str) -> &'a str {
+    let label = match locale.language {
+        Language::Ru => ru,
+        Language::En => en,
+    };
+    match (label, stage) {
+        ("", "") => locale.t("board.no_stage_yet"),
+        ("", raw) => raw,
+        (label, _) => label,
+    }
+}
+
+pub(crate) fn stage_label(locale: Locale, stage: &BoardStage) -> &str {
+    label(locale, &stage.stage, &stage.label_ru, &stage.label_en)
+}
+
+pub(crate) fn order_stage_label(locale: Locale, order: &OrderSummary) -> &str {
+    label(locale, &order.stage, &order.label_ru, &order.label_en)
+}
+
+/// The label that the lifecycle file gives a stage.
+pub(crate) fn lifecycle_label<'a>(
+    locale: Locale,
+    lifecycle: &'a Lifecycle,
+    stage: &'a str,
+) -> &'a str {
+    match lifecycle.stage(stage) {
+        Some(known) => label(locale, stage, &known.label.ru, &known.label.en),
+        None => label(locale, stage, "", ""),
+    }
+}
+
+/// Whose turn it is; nothing when nobody's or unknown.
+pub(crate) fn whose_turn<'a>(
+    locale: Locale,
+    lifecycle: &'a Lifecycle,
+    order: &'a OrderSummary,
+) -> Option<&'a str> {
+    if order.terminal && order.condition == Condition::Fine {
+        return None;
+    }
+    let words = lifecycle.waiting_for.get(&order.waiting_for)?;
+    Some(match locale.language {
+        Language::Ru => &words.ru,
+        Language::En => &words.en,
+    })
+}
+
+/// A condition with its name. Style and symbol follow `code`; the words stand beside them.
+#[derive(Debug, Clone, Template)]
+#[template(
+    ext = "html",
+    source = r#"<span class="badge is-{{ code }}"><span class="mark" aria-hidden="true"></span>{{ label }}</span>"#
+)]
+pub(crate) struct Badge {
+    pub(crate) code: &'static str,
+    pub(crate) label: &'static str,
+    /// Whether it is a conclusion of ours rather than what a source said.
+    pub(crate) derived: bool,
+}
+
+/// Its template escapes what it shows.
+impl HtmlSafe for Badge {}
+
+pub(crate) fn badge(locale: Locale, condition: Condition) -> Badge {
+    let code = condition.as_str();
+    let label = locale.find(&format!("condition.{code}")).unwrap_or(code);
+    Badge { code, label, derived: condition != Condition::Fine }
+}
+
+/// `channel.b2b` and the like; what no text knows is shown as written, nothing as "not said".
+fn named(locale: Locale, group: &str, value: &str) -> String {
+    let key = if value.is_empty() { "unknown" } else { value };
+    locale.find(&format!("{group}.{key}")).unwrap_or(value).to_owned()
+}
+
+pub(crate) fn channel(locale: Locale, order: &OrderSummary) -> String {
+    named(locale, "channel", &order.channel)
+}
+
+pub(crate) fn kind(locale: Locale, order: &OrderSummary) -> String {
+    named(locale, "kind", &order.kind)
+}
+
+/// An order in a list.
+#[derive(Debug)]
+pub(crate) struct OrderRow {
+    pub(crate) id: String,
+    pub(crate) href: String,
+    pub(crate) stage: String,
+    pub(crate) since: Moment,
+    pub(crate) age: String,
+    pub(crate) badge: Badge,
+    pub(crate) turn: String,
+    pub(crate) channel: String,
+    pub(crate) kind: String,
+    pub(crate) last_event: Moment,
+}
+
+pub(crate) fn order_row(locale: Locale, lifecycle: &Lifecycle, order: &OrderSummary) -> OrderRow {
+    OrderRow {
+        id: order.order_id.clone(),
+        href: links::order(&order.order_id),
+        stage: order_stage_label(locale, order).to_owned(),
+        since: locale.moment(order.since),
+        age: locale.age(order.age_seconds),
+        badge: badge(locale, order.condition),
+        turn: whose_turn(locale, lifecycle, order).unwrap_or("–").to_owned(),
+        channel: channel(locale, order),
+        kind: kind(locale, order),
+        last_event: locale.moment(order.last_event_at),
+    }
+}
