@@ -241,8 +241,8 @@ impl Connection {
 
     /// What the engine's parser says of `sql`; nothing is executed.
     pub(crate) fn classify(&mut self, sql: &[u8]) -> Result<Analysis, Exception> {
-        let mut raw = RawAnalysis::default();
-        raw.struct_size = u32::try_from(size_of::<RawAnalysis>()).unwrap_or(16);
+        let struct_size = u32::try_from(size_of::<RawAnalysis>()).unwrap_or(16);
+        let mut raw = RawAnalysis { struct_size, ..RawAnalysis::default() };
         // SAFETY: text and length belong together, no target database, and `raw` carries its
         // size as the header asks.
         let state = unsafe {

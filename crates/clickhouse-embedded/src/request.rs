@@ -93,6 +93,7 @@ impl Request {
                 settings.insert(name, value);
             }
         }
+        guard::check_settings(&settings)?;
         if user.role == Role::Reader {
             guard::check_reader_settings(&settings)?;
         }

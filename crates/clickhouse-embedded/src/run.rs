@@ -157,7 +157,15 @@ fn execute(
     let format = format.unwrap_or_else(|| FORMAT_DEFAULT.to_owned());
     sink.labels.format.clone_from(&format);
     if analysis.class == 0 {
-        return select::run(connection, request, &output, text.statement(), &format, sink);
+        return select::run(
+            &bench.engine,
+            connection,
+            request,
+            &output,
+            text.statement(),
+            &format,
+            sink,
+        );
     }
     let outcome = connection.query(text.statement(), &format, &request.parameters)?;
     sink.write(&outcome.data)?;

@@ -10,6 +10,7 @@ use std::os::fd::AsRawFd;
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
 use crate::answer::Sink;
+use crate::engine::Engine;
 use crate::exception::{Code, Exception};
 use crate::ffi::{Connection, Statistics};
 use crate::request::Request;
@@ -25,6 +26,7 @@ const READ_BYTES: usize = 256 << 10;
 /// # Errors
 /// The engine's, or that the client has left.
 pub(super) fn run(
+    engine: &Engine,
     connection: &mut Connection,
     request: &Request,
     output: &Output,
@@ -36,17 +38,25 @@ pub(super) fn run(
     let (read_end, write_end) = pipe_with(PipeFlags::CLOEXEC).map_err(no_pipe)?;
     // Refused when the user's pipes together are too large; the default size does, too.
     let _ = fcntl_setpipe_size(&write_end, PIPE_BYTES);
-    let sql = output.into_descriptor(sql, write_end.as_raw_fd(), format);
+    let sql = output.to_descriptor(sql, write_end.as_raw_fd(), format);
     let runtime = tokio::runtime::Handle::current();
     std::thread::scope(|scope| {
         let pump = scope.spawn(move || {
             let _entered = runtime.enter();
-            pump(File::from(read_end), sink)
+            let pumped = pump(File::from(read_end), sink);
+            if pumped.is_err() {
+                // A broken pipe alone does not end a query that formats in parallel: it goes on
+                // to its last row.
+                if let Err(exception) = engine.cancel(&request.query_id) {
+                    tracing::warn!(query_id = request.query_id, %exception, "cannot cancel");
+                }
+            }
+            pumped
         });
         let outcome = connection.query(&sql, format, &request.parameters);
         drop(write_end);
         let pumped = pump.join().map_err(|_| Exception::new(Code::Aborted, "The pump broke"))?;
-        // A pump that gave up closed the pipe, and the engine's error is only its echo.
+        // When the pump gave up, the engine's error is only its echo.
         pumped?;
         Ok(outcome?.statistics)
     })

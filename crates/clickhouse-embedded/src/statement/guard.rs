@@ -37,7 +37,7 @@ const TABLE_FUNCTIONS: [&str; 18] = [
 const WRITER_TABLE_FUNCTIONS: [&str; 5] =
     ["merge", "mergetreeindex", "mergetreeprojection", "mergetreetextindex", "input"];
 /// Functions that reach the host or another host and are no table functions.
-const FUNCTIONS_DENIED: [&str; 7] = [
+const FUNCTIONS_DENIED: [&str; 14] = [
     "file",
     "catboostevaluate",
     "executable",
@@ -45,6 +45,41 @@ const FUNCTIONS_DENIED: [&str; 7] = [
     "filesystemavailable",
     "filesystemcapacity",
     "filesystemunreserved",
+    "aiclassify",
+    "aigenerate",
+    "aiextract",
+    "aitranslate",
+    "aiembed",
+    "getclienthttpheader",
+    "getserversetting",
+];
+/// Settings that nobody may set, in the URL or in a text: they read or write files of the host,
+/// reach other hosts, run expressions that stand in a string, or change how a text is read.
+const SETTINGS_DENIED: [&str; 24] = [
+    "format_schema",
+    "format_schema_source",
+    "format_template_row",
+    "format_template_row_format",
+    "format_template_resultset",
+    "format_template_resultset_format",
+    "output_format_schema",
+    "format_avro_schema_registry_url",
+    "input_format_record_errors_file_path",
+    "rename_files_after_processing",
+    "additional_table_filters",
+    "additional_result_filter",
+    "parallel_replicas_custom_key",
+    "url_base",
+    "s3_allow_server_credentials_in_user_queries",
+    "ai_function_text_default_credentials",
+    "ai_function_embedding_default_credentials",
+    "into_outfile_create_parent_directories",
+    "dialect",
+    "allow_introspection_functions",
+    "allow_get_client_http_header",
+    "jemalloc_enable_profiler",
+    "schema_inference_hints",
+    "column_names_for_schema_inference",
 ];
 /// Tables of `system` that the reader may see: the schema and the engine's vocabulary.
 const SYSTEM_TABLES: [&str; 33] = [
@@ -130,7 +165,7 @@ const ENGINES_DERIVED: [&str; 5] =
     ["materializedview", "dictionary", "merge", "generaterandom", "alias"];
 /// Settings that the reader may set: by prefix.
 const READER_SETTING_PREFIXES: [&str; 4] =
-    ["output_format_", "format_", "date_time_", "input_format_"];
+    ["output_format_", "format_csv_", "format_custom_", "date_time_"];
 /// Settings that the reader may set: by name.
 const READER_SETTINGS: [&str; 36] = [
     "readonly",
@@ -173,6 +208,24 @@ const READER_SETTINGS: [&str; 36] = [
 
 fn denied(what: impl std::fmt::Display) -> Exception {
     Exception::new(Code::AccessDenied, what)
+}
+
+/// Whether anybody may set these.
+///
+/// # Errors
+/// 452 for a setting on the list of those that nobody may set.
+pub(crate) fn check_settings(settings: &BTreeMap<String, String>) -> Result<(), Exception> {
+    match settings.keys().find(|name| SETTINGS_DENIED.contains(&name.as_str())) {
+        Some(name) => Err(denied_setting(name)),
+        None => Ok(()),
+    }
+}
+
+fn denied_setting(name: &str) -> Exception {
+    Exception::new(
+        Code::SettingConstraintViolation,
+        format!("Setting {name} should not be changed"),
+    )
 }
 
 /// Whether the reader may set these.
@@ -234,6 +287,11 @@ pub(crate) fn check(case: &Case<'_>, catalogue: &Catalogue) -> Result<(), Except
     if tokens.windows(2).any(infile) {
         return Err(denied("Files of the host are not served"));
     }
+    let setting =
+        tokens.iter().filter_map(Token::name).find(|name| SETTINGS_DENIED.contains(&name.as_str()));
+    if let Some(name) = setting {
+        return Err(denied_setting(&name));
+    }
     check_functions(&tokens, case.role, catalogue)?;
     check_engines(&tokens, catalogue)?;
     if case.role == Role::Reader { check_reader(&tokens, case.parameters) } else { Ok(()) }
@@ -258,7 +316,7 @@ fn check_global(tokens: &[Token<'_>]) -> Result<(), Exception> {
 }
 
 fn check_control(tokens: &[Token<'_>], backups: bool) -> Result<(), Exception> {
-    let served: [&[&str]; 19] = [
+    let served: [&[&str]; 14] = [
         &["SET"],
         &["USE"],
         &["KILL", "QUERY"],
@@ -266,28 +324,42 @@ fn check_control(tokens: &[Token<'_>], backups: bool) -> Result<(), Exception> {
         &["CREATE", "TEMPORARY"],
         &["CREATE", "OR", "REPLACE", "TEMPORARY"],
         &["DROP", "TEMPORARY"],
-        &["INSERT", "INTO"],
-        &["ALTER"],
-        &["DROP", "TABLE"],
-        &["TRUNCATE"],
-        &["SYSTEM", "FLUSH", "LOGS"],
         &["SYSTEM", "REFRESH", "VIEW"],
         &["SYSTEM", "WAIT", "VIEW"],
         &["SYSTEM", "START"],
         &["SYSTEM", "STOP"],
         &["SYSTEM", "RELOAD", "DICTIONARY"],
         &["SYSTEM", "RELOAD", "DICTIONARIES"],
-        &["SYSTEM", "SYNC"],
+        &["SYSTEM", "FLUSH", "LOGS"],
     ];
     let into_function = tokens.iter().any(|token| token.is_word("FUNCTION"));
     let file = tokens.iter().any(|token| token.is_word("OUTFILE") || token.is_word("INFILE"));
-    if served.iter().any(|words| starts(tokens, words)) && !into_function && !file {
+    let served = served.iter().any(|words| starts(tokens, words)) || changes_with_settings(tokens);
+    if served && !into_function && !file {
         return Ok(());
     }
     if backups && (starts(tokens, &["BACKUP"]) || starts(tokens, &["RESTORE"])) {
         return Ok(());
     }
     Err(denied("Control of the process, files of the host and transactions are not served"))
+}
+
+/// A SETTINGS clause puts statements that change a database into the class of control; so does
+/// what writes beside the tables, which stays out.
+fn changes_with_settings(tokens: &[Token<'_>]) -> bool {
+    let changes =
+        ["INSERT", "ALTER", "CREATE", "DROP", "TRUNCATE", "RENAME", "OPTIMIZE", "DELETE", "UPDATE"];
+    let beside = ["FREEZE", "UNFREEZE", "FETCH", "EXPORT"];
+    let objects = ["TABLE", "VIEW", "MATERIALIZED", "DATABASE", "DICTIONARY", "OR", "IF"];
+    let first = tokens.first();
+    let is = |token: Option<&Token<'_>>, words: &[&str]| {
+        token.is_some_and(|token| words.iter().any(|word| token.is_word(word)))
+    };
+    let made = is(first, &["CREATE", "DROP", "ALTER"]);
+    is(first, &changes)
+        && (!made || is(tokens.get(1), &objects))
+        && tokens.iter().any(|token| token.is_word("SETTINGS"))
+        && !tokens.iter().any(|token| beside.iter().any(|word| token.is_word(word)))
 }
 
 /// No function that reaches beyond the tables, wherever in the statement it stands.
@@ -340,12 +412,23 @@ fn check_engines(tokens: &[Token<'_>], catalogue: &Catalogue) -> Result<(), Exce
             }
         }
         if token.is_word("SOURCE") && after(1).is_some_and(|next| next.is(b'(')) {
-            let name = after(2).and_then(Token::name).unwrap_or_default();
-            let elsewhere = tokens.iter().any(|token| token.is_word("HOST"));
-            if !["clickhouse", "null"].contains(&name.as_str()) || elsewhere {
-                return Err(denied(format!("A dictionary from `{name}` is not served")));
-            }
+            check_source(tokens.get(position + 2..).unwrap_or_default())?;
         }
+    }
+    Ok(())
+}
+
+/// A dictionary takes its rows from a table here: from no other host, and by no query, since
+/// that stands in a string, where no guard looks.
+fn check_source(tokens: &[Token<'_>]) -> Result<(), Exception> {
+    let source = tokens.first().and_then(Token::name).unwrap_or_default();
+    let denied_words = ["HOST", "PORT", "SECURE", "QUERY", "INVALIDATE_QUERY", "WHERE", "NAME"];
+    let denied_word =
+        tokens.iter().any(|token| denied_words.iter().any(|word| token.is_word(word)));
+    if !["clickhouse", "null"].contains(&source.as_str()) || denied_word {
+        return Err(denied(format!(
+            "A dictionary from `{source}` but by TABLE and DB is not served"
+        )));
     }
     Ok(())
 }

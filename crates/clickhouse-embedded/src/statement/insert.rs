@@ -72,11 +72,7 @@ fn source<'a>(
         match token.kind {
             Kind::Symbol(b'(' | b'[' | b'{') => depth += 1,
             Kind::Symbol(b')' | b']' | b'}') => depth = depth.saturating_sub(1),
-            Kind::Word if token.is_word("SELECT") || token.is_word("WITH") => {
-                if depth == 0 || opened {
-                    return Source::Select;
-                }
-            }
+            Kind::Word if (depth == 0 || opened) && begins_select(&token) => return Source::Select,
             Kind::Word if depth == 0 && token.is_word("VALUES") => {
                 return Source::Values { head_end: token.start, data_start: token.end };
             }
@@ -93,6 +89,10 @@ fn source<'a>(
         opened = token.is(b'(');
     }
     Source::Unsaid
+}
+
+fn begins_select(token: &Token<'_>) -> bool {
+    token.is_word("SELECT") || token.is_word("WITH")
 }
 
 /// Data begins after the blanks behind the format's name and one line break, as

@@ -111,9 +111,7 @@ impl<'a> Lexer<'a> {
     fn quoted_end(&self, quote: u8) -> usize {
         let mut at = self.at + 1;
         while let Some(&byte) = self.sql.get(at) {
-            if byte == b'\\' {
-                at += 2;
-            } else if byte == quote && self.sql.get(at + 1) == Some(&quote) {
+            if byte == b'\\' || (byte == quote && self.sql.get(at + 1) == Some(&quote)) {
                 at += 2;
             } else if byte == quote {
                 return at + 1;

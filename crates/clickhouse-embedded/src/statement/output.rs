@@ -38,7 +38,7 @@ impl Output {
     }
 
     /// The statement, its result sent to the open file descriptor `descriptor` in `format`.
-    pub(crate) fn into_descriptor(&self, sql: &[u8], descriptor: i32, format: &str) -> Vec<u8> {
+    pub(crate) fn to_descriptor(&self, sql: &[u8], descriptor: i32, format: &str) -> Vec<u8> {
         let mut text = sql.get(..self.body_end).unwrap_or_default().to_vec();
         let clause = format!(
             "\nINTO OUTFILE '/dev/fd/{descriptor}' TRUNCATE COMPRESSION 'none' FORMAT {format} "
@@ -70,7 +70,7 @@ mod tests {
         ] {
             let output = Output::of(sql.as_bytes());
             assert_eq!(output.format.as_deref(), format, "{sql}");
-            let sent = output.into_descriptor(sql.as_bytes(), 7, "X");
+            let sent = output.to_descriptor(sql.as_bytes(), 7, "X");
             assert_eq!(String::from_utf8(sent).unwrap(), expected);
         }
     }

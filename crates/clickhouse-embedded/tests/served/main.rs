@@ -1,4 +1,5 @@
 //! The built program on a private folder and a free port, driven from outside.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod process;
 mod interface;

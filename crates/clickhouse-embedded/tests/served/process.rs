@@ -39,7 +39,10 @@ impl Answer {
 
 fn command(data: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_clickhouse-embedded"));
-    command.arg("--data").arg(data).args(["--listen", "127.0.0.1:0"]).args(arguments);
+    command.arg("--data").arg(data).args(arguments);
+    if !arguments.contains(&"--listen") {
+        command.args(["--listen", "127.0.0.1:0"]);
+    }
     command
 }
 

@@ -74,6 +74,7 @@ async fn every_danger_is_closed() {
         ("SELECT * FROM redis('127.0.0.1:1', 'k', 'k String')", &[497]),
         ("SELECT * FROM executable('ls', 'TSV', 'a String')", &[497]),
         ("SELECT * FROM clusterAllReplicas('default', system.one)", &[497]),
+        ("SELECT aiGenerate('x')", &[497]),
         ("SELECT * FROM eval('SELECT 1')", &[497, 62]),
         // Writing, in the store and beyond.
         ("SELECT 1 INTO OUTFILE '/tmp/waybill-reader' TRUNCATE", &[164]),
@@ -131,8 +132,12 @@ async fn parameters_and_settings_open_nothing() {
         ("&database=system", "SELECT * FROM processes", 497),
         ("&readonly=0", "SELECT 1", 164),
         ("&max_memory_usage_for_user=0", "SELECT 1", 164),
-        ("&allow_introspection_functions=1", "SELECT 1", 164),
+        ("&allow_introspection_functions=1", "SELECT 1", 452),
         ("&max_execution_time=86400", "SELECT 1", 452),
+        ("&format_template_row=/etc/passwd", "SELECT 1 FORMAT Template", 452),
+        ("&output_format_schema=/tmp/waybill-reader", "SELECT 1 FORMAT Protobuf", 452),
+        ("&format_schema=/etc/passwd:X", "SELECT 1 FORMAT Protobuf", 452),
+        ("&additional_result_filter=1", "SELECT 1", 452),
     ] {
         let answer = served.post(&format!("?user=reader{query}"), sql).await;
         assert_eq!(answer.code(), code, "{query} {sql}: {}", answer.text);

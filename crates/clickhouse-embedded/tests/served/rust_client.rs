@@ -16,7 +16,7 @@ struct Order {
 }
 
 fn order(id: u64) -> Order {
-    let weight = (id % 3 == 0).then_some(0.5);
+    let weight = id.is_multiple_of(3).then_some(0.5);
     Order { id, name: format!("order {id} №"), tags: vec!["a".into(), id.to_string()], weight }
 }
 
