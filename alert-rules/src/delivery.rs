@@ -1,0 +1,146 @@
+//! From a mailbox to its Alertmanager, with patience: each Alertmanager has a loop of its own, so
+//! one that hangs holds up nobody.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use daemon::{Stop, Watch};
+use tokio::time::Instant;
+
+use crate::alert::Alert;
+use crate::alertmanager::Alertmanager;
+use crate::figures::{ByTarget, ByTargetAnd, Figures};
+use crate::mailbox::{Letter, Mailbox};
+
+/// First pause after a push that was not answered; it doubles up to the longest.
+const PAUSE_MIN: Duration = Duration::from_millis(250);
+/// Longest pause: an Alertmanager that comes back hears from us within it.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// An alert that was refused is left out of pushes this long, unless what it says changes.
+const REFUSED_REST: Duration = Duration::from_secs(300);
+/// Most refused alerts remembered; at the bound all are forgotten, and tried and logged again.
+const REFUSED_MAX: usize = 10_000;
+
+/// Sends what comes into a mailbox.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    alertmanager: Alertmanager,
+    mailbox: Mailbox,
+    figures: Figures,
+    watch: Watch,
+    /// What the last push showed; none before the first.
+    up: Option<bool>,
+    /// Refused alerts by label set: the content that was refused, and when.
+    refused: HashMap<BTreeMap<String, String>, (u64, Instant)>,
+}
+
+impl Delivery {
+    pub(crate) fn new(
+        alertmanager: Alertmanager,
+        mailbox: Mailbox,
+        figures: Figures,
+        watch: Watch,
+    ) -> Self {
+        Self { alertmanager, mailbox, figures, watch, up: None, refused: HashMap::new() }
+    }
+
+    /// Sends until `stop`, and then once more what is left.
+    pub(crate) async fn run(mut self, stop: Stop) {
+        let mut pause = PAUSE_MIN;
+        loop {
+            tokio::select! {
+                () = self.mailbox.filled() => {}
+                () = stop.stopped() => break,
+            }
+            let letters = self.mailbox.take();
+            if letters.is_empty() {
+                continue;
+            }
+            if self.send(&letters).await {
+                pause = PAUSE_MIN;
+                continue;
+            }
+            self.mailbox.put_back(letters);
+            if !stop.sleep(pause).await {
+                break;
+            }
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+        let letters = self.mailbox.take();
+        if !letters.is_empty() {
+            self.send(&letters).await;
+        }
+    }
+
+    /// One push of everything; whether it was answered.
+    async fn send(&mut self, letters: &BTreeMap<String, Letter>) -> bool {
+        self.refused.retain(|_, (_, at)| at.elapsed() < REFUSED_REST);
+        let alerts: Vec<&Alert> = letters
+            .values()
+            .flat_map(|letter| letter.iter())
+            .filter(|alert| !self.is_refused(alert))
+            .collect();
+        let target = ByTarget { alertmanager: self.alertmanager.name.clone() };
+        let pushed = self.alertmanager.push(&alerts).await;
+        self.turned(pushed.as_ref().err());
+        let result = if pushed.is_ok() { "ok" } else { "unavailable" };
+        let by = ByTargetAnd { alertmanager: target.alertmanager.clone(), result };
+        self.figures.pushes.get_or_create(&by).inc();
+        let Ok(pushed) = pushed else { return false };
+        self.figures.alerts_pushed.get_or_create(&target).inc_by(pushed.accepted);
+        self.figures.alerts_rejected.get_or_create(&target).inc_by(pushed.refused.len() as u64);
+        self.figures.pushed_at.get_or_create(&target).set(unix_seconds());
+        self.watch.progressed();
+        let refused: Vec<(Alert, String)> = pushed
+            .refused
+            .into_iter()
+            .filter_map(|(nth, why)| Some(((*alerts.get(nth)?).clone(), why)))
+            .collect();
+        for (alert, why) in refused {
+            self.remember_refused(alert, &why);
+        }
+        true
+    }
+
+    /// Whether exactly this was refused a short while ago.
+    fn is_refused(&self, alert: &Alert) -> bool {
+        let refused = self.refused.get(&alert.labels);
+        refused.is_some_and(|(content, _)| *content == alert.content_hash())
+    }
+
+    /// Notes whether the Alertmanager answers, and logs when that changed.
+    fn turned(&mut self, failure: Option<&String>) {
+        let alertmanager = self.alertmanager.name.as_str();
+        let up = failure.is_none();
+        let by = ByTarget { alertmanager: alertmanager.to_owned() };
+        self.figures.alertmanager_up.get_or_create(&by).set(i64::from(up));
+        if self.up.replace(up) == Some(up) {
+            return;
+        }
+        match failure {
+            None => tracing::info!(alertmanager, "alertmanager accepts alerts"),
+            Some(why) => {
+                tracing::error!(alertmanager, error = why, "alertmanager does not answer");
+            }
+        }
+    }
+
+    /// Remembers a refused alert, and logs it unless it was refused a short while ago.
+    fn remember_refused(&mut self, alert: Alert, why: &str) {
+        if self.refused.len() >= REFUSED_MAX {
+            self.refused.clear();
+        }
+        let content = alert.content_hash();
+        let alertmanager = self.alertmanager.name.as_str();
+        if !self.refused.contains_key(&alert.labels) {
+            tracing::error!(alertmanager, labels = ?alert.labels, error = why, "alert refused");
+        }
+        self.refused.insert(alert.labels, (content, Instant::now()));
+    }
+}
+
+/// The wall clock, in seconds since 1970.
+pub(crate) fn unix_seconds() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}

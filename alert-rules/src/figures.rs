@@ -1,0 +1,135 @@
+//! What `/metrics` says. Names begin with `waybill_alert_rules_`.
+
+use daemon::Metrics;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+
+/// Evaluations take 5 ms to 20 s.
+const BUCKETS: (f64, f64, u16) = (0.005, 2.0, 13);
+
+/// By rule.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ByRule {
+    pub(crate) rule: String,
+}
+
+/// By rule and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ByRuleAnd {
+    pub(crate) rule: String,
+    /// `ok`, `unavailable`, `refused` or `garbled`; of alerts `open` or `ended`.
+    pub(crate) result: &'static str,
+}
+
+/// By rule group.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ByGroup {
+    pub(crate) group: String,
+}
+
+/// By Alertmanager.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ByTarget {
+    pub(crate) alertmanager: String,
+}
+
+/// By Alertmanager and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ByTargetAnd {
+    pub(crate) alertmanager: String,
+    /// `ok` or `unavailable`.
+    pub(crate) result: &'static str,
+}
+
+/// Every metric of the evaluator. Clones share them.
+#[derive(Debug, Clone)]
+pub(crate) struct Figures {
+    pub(crate) store_up: Gauge,
+    pub(crate) evaluations: Family<ByRuleAnd, Counter>,
+    pub(crate) evaluation_seconds: Family<ByRule, Histogram, fn() -> Histogram>,
+    pub(crate) evaluated_at: Family<ByRule, Gauge>,
+    pub(crate) ticks_missed: Family<ByGroup, Counter>,
+    pub(crate) alerts: Family<ByRuleAnd, Gauge>,
+    pub(crate) alerts_over_bound: Family<ByRule, Gauge>,
+    pub(crate) rows_folded: Family<ByRule, Counter>,
+    pub(crate) render_failures: Family<ByRule, Counter>,
+    pub(crate) annotations_cut: Family<ByRule, Counter>,
+    pub(crate) alertmanager_up: Family<ByTarget, Gauge>,
+    pub(crate) pushes: Family<ByTargetAnd, Counter>,
+    pub(crate) alerts_pushed: Family<ByTarget, Counter>,
+    pub(crate) alerts_rejected: Family<ByTarget, Counter>,
+    pub(crate) pushed_at: Family<ByTarget, Gauge>,
+}
+
+impl Figures {
+    /// Registers all of them.
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let histogram: fn() -> Histogram =
+            || Histogram::new(exponential_buckets(BUCKETS.0, BUCKETS.1, BUCKETS.2));
+        let seconds = Family::<ByRule, Histogram, _>::new_with_constructor(histogram);
+        Self {
+            store_up: metrics.add("store_up", "1 while the store answers", Gauge::default()),
+            evaluations: metrics.add("evaluations", "Evaluations of rules", Family::default()),
+            evaluation_seconds: metrics.add(
+                "evaluation_seconds",
+                "Time of one evaluation, query and rendering",
+                seconds,
+            ),
+            evaluated_at: metrics.add(
+                "evaluated_timestamp_seconds",
+                "When the rule was last evaluated with success",
+                Family::default(),
+            ),
+            ticks_missed: metrics.add(
+                "ticks_missed",
+                "Evaluations left out because the one before took longer than the interval",
+                Family::default(),
+            ),
+            alerts: metrics.add("alerts", "Alerts of the last evaluation", Family::default()),
+            alerts_over_bound: metrics.add(
+                "alerts_over_bound",
+                "Alerts of the last evaluation beyond --alerts-max, which were not sent",
+                Family::default(),
+            ),
+            rows_folded: metrics.add(
+                "rows_folded",
+                "Rows with the labels of another row of the same evaluation",
+                Family::default(),
+            ),
+            render_failures: metrics.add(
+                "render_failures",
+                "Evaluations in which a template of the rule failed",
+                Family::default(),
+            ),
+            annotations_cut: metrics.add(
+                "annotations_cut",
+                "Annotations cut at 4096 bytes",
+                Family::default(),
+            ),
+            alertmanager_up: metrics.add(
+                "alertmanager_up",
+                "1 while the Alertmanager accepts alerts",
+                Family::default(),
+            ),
+            pushes: metrics.add("pushes", "Pushes to an Alertmanager", Family::default()),
+            alerts_pushed: metrics.add(
+                "alerts_pushed",
+                "Alerts that an Alertmanager accepted, repeats included",
+                Family::default(),
+            ),
+            alerts_rejected: metrics.add(
+                "alerts_rejected",
+                "Alerts that an Alertmanager refused, repeats included",
+                Family::default(),
+            ),
+            pushed_at: metrics.add(
+                "pushed_timestamp_seconds",
+                "When the Alertmanager last accepted a push",
+                Family::default(),
+            ),
+        }
+    }
+}

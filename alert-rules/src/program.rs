@@ -1,0 +1,190 @@
+//! The program: rules checked, ports bound, groups and deliveries at work until the stop signal.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::get;
+use daemon::{Health, Metrics, Stop};
+use order_store::Store;
+use tokio::task::JoinSet;
+
+use crate::alertmanager::Alertmanager;
+use crate::columns;
+use crate::delivery::Delivery;
+use crate::evaluation::{Evaluator, StoreState};
+use crate::figures::Figures;
+use crate::finding::Finding;
+use crate::mailbox::Mailbox;
+use crate::rows::QueryError;
+use crate::rule::RuleSet;
+use crate::settings::{CheckSettings, RunSettings};
+
+/// The runbook of this build, served at `/runbook`.
+const RUNBOOK: &str = include_str!("../runbook.md");
+/// Pause between two looks at a store that does not answer, or has no schema yet, at start.
+const STORE_PAUSE: Duration = Duration::from_millis(500);
+
+/// The program ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Rules that cannot be evaluated.
+    #[error("{} mistakes in the rules", .0.len())]
+    Rules(Vec<Finding>),
+    /// A port cannot be bound or served.
+    #[error(transparent)]
+    Serve(#[from] daemon::serve::ServeError),
+    /// The ports file cannot be written.
+    #[error("cannot write the ports file")]
+    PortsFile(#[source] std::io::Error),
+    /// No HTTP client.
+    #[error("cannot make the HTTP client")]
+    Client(#[from] reqwest::Error),
+}
+
+/// `run`: returns when stopped.
+///
+/// The shape of the rules is checked before a port is bound; their SQL as soon as the store
+/// answers, before the first evaluation.
+///
+/// # Errors
+/// [`RunError`].
+pub async fn run(settings: RunSettings, stop: Stop) -> Result<(), RunError> {
+    let mut rules = RuleSet::read_folder(&settings.rules).map_err(RunError::Rules)?;
+    let (listener, address) = daemon::serve::bind("admin", settings.listen).await?;
+    if let Some(path) = &settings.common.ports_file {
+        let ports = [("admin", address)];
+        daemon::settings::write_ports_file(path, &ports).map_err(RunError::PortsFile)?;
+    }
+    let runbook = settings
+        .runbook_url
+        .as_ref()
+        .map_or_else(|| format!("http://{address}/runbook"), ToString::to_string);
+    rules.set_urls(settings.public_url.as_str().trim_end_matches('/'), &runbook);
+
+    let (health, metrics) = (Health::new(), Metrics::new("alert-rules", env!("CARGO_PKG_VERSION")));
+    let text = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
+    let router = daemon::admin::router(health.clone(), metrics.clone())
+        .route("/runbook", get(move || async move { (text, RUNBOOK) }));
+    let drain = settings.common.drain_deadline;
+    let admin = tokio::spawn(daemon::serve::serve(listener, router, stop.clone(), drain));
+
+    let worked = work(&settings, rules, &health, &metrics, &stop).await;
+    stop.stop();
+    if let Ok(served) = admin.await {
+        served?;
+    }
+    worked
+}
+
+async fn work(
+    settings: &RunSettings,
+    rules: RuleSet,
+    health: &Health,
+    metrics: &Metrics,
+    stop: &Stop,
+) -> Result<(), RunError> {
+    let figures = Figures::new(metrics);
+    let store = Store::connect(&settings.store);
+    let limits = &settings.limits;
+    // An Alertmanager that hears nothing is told nothing: each evaluation is pushed, so a push
+    // is as old as the slowest interval at most.
+    let slowest = rules.groups.iter().map(|group| group.interval).max().unwrap_or_default();
+    let pushing = health.watch("push", slowest + limits.ready_age_max);
+    let watches: Vec<_> = rules
+        .groups
+        .iter()
+        .map(|group| health.watch("evaluation", group.interval + limits.ready_age_max))
+        .collect();
+    let store_state = StoreState::default();
+    if !wait_for_rules(&store, &rules, &store_state, &figures, stop).await? {
+        return Ok(());
+    }
+    tracing::info!(rules = rules.rules().count(), groups = rules.groups.len(), "rules in order");
+
+    let mut deliveries = JoinSet::new();
+    let mut mailboxes = Vec::new();
+    for url in &settings.alertmanagers {
+        let alertmanager = Alertmanager::new(url, limits.push_time_max, limits.batch_max)?;
+        let mailbox = Mailbox::default();
+        mailboxes.push(mailbox.clone());
+        let delivery = Delivery::new(alertmanager, mailbox, figures.clone(), pushing.clone());
+        deliveries.spawn(delivery.run(stop.clone()));
+    }
+    let templates = Arc::new(rules.templates);
+    let evaluator =
+        Evaluator { store, templates, limits: limits.clone(), mailboxes, figures, store_state };
+    let mut groups = JoinSet::new();
+    for (group, watch) in rules.groups.into_iter().zip(watches) {
+        groups.spawn(evaluator.clone().run(group, watch, stop.clone()));
+    }
+    groups.join_all().await;
+    // A push in hand may end; past the deadline it is cut off, and the next start repeats it.
+    let drained = async { while deliveries.join_next().await.is_some() {} };
+    if tokio::time::timeout(settings.common.drain_deadline, drained).await.is_err() {
+        tracing::warn!("drain deadline passed; a push was cut off");
+    }
+    Ok(())
+}
+
+/// Waits for the store and checks the rules against it; `false` when stopped before.
+async fn wait_for_rules(
+    store: &Store,
+    rules: &RuleSet,
+    state: &StoreState,
+    figures: &Figures,
+    stop: &Stop,
+) -> Result<bool, RunError> {
+    let mut told_of_schema = false;
+    loop {
+        let checked = tokio::select! {
+            checked = check_with_store(store, rules) => checked,
+            () = stop.stopped() => return Ok(false),
+        };
+        state.turned(figures, checked.as_ref().err());
+        match checked {
+            Ok(Some(findings)) if findings.is_empty() => return Ok(true),
+            Ok(Some(findings)) => return Err(RunError::Rules(findings)),
+            Ok(None) if !told_of_schema => {
+                told_of_schema = true;
+                tracing::info!("the store holds no schema yet; waiting for the collector");
+            }
+            Ok(None) | Err(_) => {}
+        }
+        if !stop.sleep(STORE_PAUSE).await {
+            return Ok(false);
+        }
+    }
+}
+
+/// Findings, or none while the store has no schema.
+async fn check_with_store(
+    store: &Store,
+    rules: &RuleSet,
+) -> Result<Option<Vec<Finding>>, QueryError> {
+    match columns::is_migrated(store).await? {
+        true => columns::check(store, rules).await.map(Some),
+        false => Ok(None),
+    }
+}
+
+/// `check`: every mistake found, in order.
+pub async fn check(settings: &CheckSettings) -> Vec<Finding> {
+    let read = match settings.files.is_empty() {
+        true => RuleSet::read_folder(&settings.rules),
+        false => RuleSet::read_files(&settings.files),
+    };
+    let rules = match read {
+        Ok(rules) => rules,
+        Err(findings) => return findings,
+    };
+    if !settings.with_store {
+        return Vec::new();
+    }
+    let place = settings.store.store_url.as_str();
+    match check_with_store(&Store::connect(&settings.store), &rules).await {
+        Ok(Some(findings)) => findings,
+        Ok(None) => vec![Finding::new(place, 0, "the store holds no schema yet")],
+        Err(error) => vec![Finding::new(place, 0, error.to_string())],
+    }
+}

@@ -1,0 +1,209 @@
+//! Real engine, real Alertmanager, real evaluators: what on-call's webhook hears, and how often.
+//!
+//! Needs `target/debug/clickhouse-embedded` (`cargo build -p clickhouse-embedded`), its engine
+//! (`npm ci --prefix crates/clickhouse-embedded/engine`) and the Debian package
+//! `prometheus-alertmanager`.
+
+mod children;
+mod receiver;
+mod orders;
+mod stack;
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::orders::{Moment, Order, minutes_ago};
+use crate::stack::{RULES, Stack};
+
+const ALERT: &str = "CalculationOverOneHour";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stuck_calculation_pages_once_and_resolves() {
+    let stack = Stack::start().await;
+    let requested = minutes_ago(70);
+    let stuck = Order::new("W-70/1").submitted(requested).running(requested, 2);
+    let finished = Order::new("W-OK").submitted(minutes_ago(90)).priced(minutes_ago(60));
+    let young = Order::new("W-NEW").submitted(minutes_ago(59)).running(minutes_ago(58), 1);
+    let ready_made = Order::new("W-RM").ready_made(minutes_ago(300));
+    for order in [&stuck, &finished, &young, &ready_made] {
+        stack.write(order).await;
+    }
+
+    let first = stack.evaluator(Path::new(RULES), &[]).await;
+    let page = stack.receiver.heard("W-70/1", "firing", 1).await.remove(0);
+    assert_eq!(page.starts_at(), requested.plus_minutes(60).to_string());
+    let labels =
+        [("alertname", ALERT), ("order", "W-70/1"), ("severity", "critical"), ("team", "on-call")];
+    let labels: serde_json::Map<_, _> =
+        labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
+    assert_eq!(page.0["labels"], serde_json::Value::Object(labels));
+    let at = requested.on_the_minute();
+    assert_eq!(
+        page.annotation("evidence"),
+        format!("running since {at}, attempt 2, on calc-engine")
+    );
+    assert_eq!(page.annotation("order_url"), "http://tracker.test/orders/W-70%2F1");
+    assert!(page.annotation("runbook_url").ends_with("/runbook#CalculationOverOneHour"));
+    first.answers("/readyz", "ok\n").await;
+    assert!(first.get("/runbook").await.contains("## CalculationOverOneHour"));
+
+    // A second evaluator, and the first one killed and started again, say the same.
+    let second = stack.evaluator(Path::new(RULES), &[]).await;
+    drop(first);
+    let third = stack.evaluator(Path::new(RULES), &[]).await;
+    for evaluator in [&second, &third] {
+        evaluator.counts("waybill_alert_rules_pushes_total", "result=\"ok\"", 2).await;
+    }
+    // Another page, sent after all those repeats: none of them came before it.
+    stack.write(&Order::new("W-B2B").partner(minutes_ago(61))).await;
+    let page = stack.receiver.heard("W-B2B", "firing", 1).await.remove(0);
+    assert_eq!(
+        page.annotation("evidence"),
+        "never queued: the request for a price was not published"
+    );
+    assert!(page.annotation("description").contains("Order W-B2B (partner API) asked for a price"));
+    assert_eq!(stack.receiver.count("W-70/1", "firing"), 1, "one page");
+
+    // The price arrives: the page resolves at the time of the data.
+    let answered = minutes_ago(1);
+    stack.write(&stuck.priced(answered)).await;
+    let end = stack.receiver.heard("W-70/1", "resolved", 1).await.remove(0);
+    assert_eq!(end.0["endsAt"].as_str().unwrap(), answered.to_string());
+    assert_eq!(end.starts_at(), page_start(requested));
+
+    // The end is said again at every evaluation, and heard once.
+    for evaluator in [&second, &third] {
+        evaluator.counts("waybill_alert_rules_pushes_total", "result=\"ok\"", 5).await;
+    }
+    let cancelled = Order::new("W-B2B").partner(minutes_ago(61)).cancelled(minutes_ago(0));
+    stack.write(&cancelled).await;
+    stack.receiver.heard("W-B2B", "resolved", 1).await;
+    assert_eq!(stack.receiver.count("W-70/1", "resolved"), 1, "one end");
+    assert_eq!(stack.receiver.count("W-70/1", "firing"), 1, "one page");
+    for order in ["W-OK", "W-NEW", "W-RM"] {
+        let heard = stack.receiver.count(order, "firing") + stack.receiver.count(order, "resolved");
+        assert_eq!(heard, 0, "{order} never pages");
+    }
+}
+
+fn page_start(requested: Moment) -> String {
+    requested.plus_minutes(60).to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_store_resolves_nothing() {
+    let mut stack = Stack::start().await;
+    stack.write(&Order::new("W-1").submitted(minutes_ago(75))).await;
+    let evaluator = stack.evaluator(Path::new(RULES), &[]).await;
+    stack.receiver.heard("W-1", "firing", 1).await;
+    evaluator.answers("/readyz", "ok\n").await;
+
+    stack.stop_store().await;
+    evaluator.counts("waybill_alert_rules_evaluations_total", "result=\"unavailable\"", 3).await;
+    evaluator.answers("/readyz", "the store does not answer").await;
+    assert_eq!(evaluator.value("waybill_alert_rules_store_up", "").await, Some(0));
+    let alert = stack.alert("W-1").await;
+    assert_eq!(alert["status"]["state"], "active");
+    let kept_until = Moment::parse(alert["endsAt"].as_str().unwrap());
+    assert!(kept_until > minutes_ago(-55), "kept for about the resolve window: {kept_until}");
+    assert_eq!(stack.receiver.count("W-1", "resolved"), 0);
+
+    stack.start_store().await;
+    evaluator.answers("/readyz", "ok\n").await;
+    assert_eq!(evaluator.value("waybill_alert_rules_store_up", "").await, Some(1));
+    assert_eq!(stack.receiver.count("W-1", "firing"), 1, "the outage repeats no page");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_a_refused_alert_nor_a_hanging_alertmanager_holds_up_a_page() {
+    let stack = Stack::start().await;
+    // It accepts connections and never answers.
+    let hanging = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hanging_url = format!("http://{}", hanging.local_addr().unwrap());
+    let rules = stack.rules_folder(
+        "groups:\n- name: odd\n  interval: 1s\n  rules:\n  - alert: Odd\n    sql: |\n      \
+         SELECT 'odd-' || toString(number) AS order, toDateTime64('2020-01-01 00:00:00', 3, 'UTC') AS starts_at,\n        \
+         if(number = 7, starts_at - INTERVAL 1 HOUR, NULL) AS ends_at\n      FROM numbers(20)\n    \
+         labels: {severity: warning, team: on-call, order: '{{ order }}'}\n    \
+         annotations: {summary: s, description: d, runbook_url: r}\n",
+    );
+    let evaluator = stack.evaluator(&rules, &["--alertmanager", &hanging_url]).await;
+    stack.receiver.heard("odd-0", "firing", 1).await;
+    stack.receiver.heard("odd-19", "firing", 1).await;
+    let ours = format!("alertmanager=\"{}\"", stack.alertmanager_url);
+    evaluator.counts("waybill_alert_rules_alerts_rejected_total", &ours, 1).await;
+    evaluator.counts("waybill_alert_rules_pushes_total", &format!("{ours},result=\"ok\""), 4).await;
+    assert_eq!(stack.receiver.count("odd-7", "firing"), 0);
+    let rejected = evaluator.value("waybill_alert_rules_alerts_rejected_total", &ours).await;
+    assert_eq!(rejected, Some(1), "what was refused rests");
+    let text = evaluator.log();
+    assert_eq!(text.matches("alert refused").count(), 1, "logged once: {text}");
+    drop(hanging);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_that_the_store_refuses_end_the_program_with_64() {
+    let stack = Stack::start().await;
+    let cases = [
+        ("SELECT nope FROM orders_v1", 6, "nope"),
+        ("SELECT OrderId AS order, StageSince AS ends_at FROM orders_v1", 6, "starts_at"),
+        (
+            "SELECT 1 AS order, now64(3, 'UTC') AS starts_at, CAST(NULL, 'Nullable(DateTime(\\'UTC\\'))') AS ends_at",
+            7,
+            "labels are identity",
+        ),
+        (
+            "SELECT 'x' AS order, now64(3) AS starts_at, CAST(NULL, 'Nullable(DateTime(\\'UTC\\'))') AS ends_at",
+            6,
+            "toTimeZone(starts_at, 'UTC')",
+        ),
+        (
+            "SELECT 'x' AS order, now64(3, 'UTC') AS starts_at, starts_at AS ends_at; SELECT 1",
+            6,
+            "SYNTAX_ERROR",
+        ),
+    ];
+    for (sql, line, reason) in cases {
+        let folder = stack.rules_folder(&format!(
+            "groups:\n- name: g\n  rules:\n  - alert: A\n    sql: >-\n      {sql}\n    \
+             labels: {{severity: info, team: t, order: '{{{{ order }}}}'}}\n    \
+             annotations: {{summary: s, description: d, runbook_url: r}}\n"
+        ));
+        let (code, log) = stack.evaluator_that_ends(&folder).await;
+        assert_eq!(code, Some(64), "{sql}: {log}");
+        let place = format!("rules.yaml\" line={line}");
+        let near = format!("rules.yaml\" line={}", line - 1);
+        assert!(log.contains(&place) || log.contains(&near), "{sql}: {log}");
+        assert!(log.contains(reason), "{sql}: {log}");
+        let (code, printed) = stack.check(&folder, &["--with-store"]).await;
+        assert_eq!(code, Some(64), "{sql}: {printed}");
+        assert!(printed.contains(reason), "{sql}: {printed}");
+    }
+    let (code, printed) = stack.check(Path::new(RULES), &["--with-store"]).await;
+    assert_eq!((code, printed.as_str()), (Some(0), ""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alertmanager_accepts_the_configuration_as_it_stands_and_as_it_is_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "secret\n").unwrap();
+    let printed = folder.path().join("printed.yml");
+    let output = children::program()
+        .args(["alertmanager-config", "--group-wait", "1s", "--credentials-file"])
+        .arg(&token)
+        .output()
+        .await
+        .unwrap();
+    std::fs::write(&printed, &output.stdout).unwrap();
+    let standing = Path::new(env!("CARGO_MANIFEST_DIR")).join("alertmanager.yml");
+    for file in [standing, printed] {
+        let mut amtool = tokio::process::Command::new("amtool");
+        let checked = amtool.arg("check-config").arg(&file).kill_on_drop(true).output();
+        let checked =
+            tokio::time::timeout(Duration::from_secs(30), checked).await.unwrap().unwrap();
+        let text = String::from_utf8_lossy(&checked.stdout).into_owned();
+        assert!(checked.status.success(), "{}: {text}{:?}", file.display(), checked.stderr);
+        assert!(text.contains("- 1 receivers"), "{text}");
+    }
+}

@@ -1,0 +1,213 @@
+//! A private stack: engine, Alertmanager, webhook, and as many evaluators as a test wants.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use order_model::Lifecycle;
+use order_store::{Stitcher, Store, StoreSettings, Writer};
+use tempfile::TempDir;
+
+use crate::children::{Running, engine_program, program, until};
+use crate::orders::Order;
+use crate::receiver::Receiver;
+
+/// The rules of the product.
+pub(crate) const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rules");
+
+pub(crate) struct Stack {
+    folder: TempDir,
+    http: reqwest::Client,
+    store_address: String,
+    engine: Option<Running>,
+    _alertmanager: Running,
+    pub(crate) alertmanager_url: String,
+    pub(crate) receiver: Receiver,
+    started: AtomicU32,
+}
+
+/// A running evaluator.
+pub(crate) struct Evaluator {
+    running: Running,
+    http: reqwest::Client,
+    url: String,
+}
+
+impl Stack {
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let receiver = Receiver::start().await;
+        let (alertmanager, alertmanager_url) = alertmanager(folder.path(), &receiver).await;
+        let mut stack = Self {
+            folder,
+            http,
+            store_address: "127.0.0.1:0".to_owned(),
+            engine: None,
+            _alertmanager: alertmanager,
+            alertmanager_url,
+            receiver,
+            started: AtomicU32::new(0),
+        };
+        stack.start_store().await;
+        stack.store().migrate(&Lifecycle::default()).await.unwrap();
+        let ready = format!("{}/-/ready", stack.alertmanager_url);
+        until("Alertmanager", || async { stack.http.get(&ready).send().await.ok() }).await;
+        stack
+    }
+
+    fn number(&self) -> u32 {
+        self.started.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Starts the engine on the port that it had before, if any.
+    pub(crate) async fn start_store(&mut self) {
+        let name = format!("engine-{}", self.number());
+        let ports = self.folder.path().join(format!("{name}.ports"));
+        let mut command = engine_program();
+        command.args(["--listen", &self.store_address, "--data"]);
+        command.arg(self.folder.path().join("data")).arg("--ports-file").arg(&ports);
+        let mut engine = Running::start(command, self.folder.path(), &name);
+        self.store_address = engine.address(&ports, "clickhouse-http").await;
+        self.engine = Some(engine);
+        until("the engine", || async { self.store().ping().await.ok() }).await;
+    }
+
+    pub(crate) async fn stop_store(&mut self) {
+        self.engine.take().unwrap().child.kill().await.unwrap();
+    }
+
+    fn store_url(&self) -> String {
+        format!("http://{}", self.store_address)
+    }
+
+    fn store(&self) -> Store {
+        Store::connect(&StoreSettings {
+            store_url: self.store_url(),
+            store_user: "default".to_owned(),
+            store_password: String::new(),
+            store_database: "waybill".to_owned(),
+        })
+    }
+
+    /// Writes the facts of an order and derives it, as the collector does.
+    pub(crate) async fn write(&self, order: &Order) {
+        let batch = order.batch();
+        let token = format!("batch-{}", self.number());
+        Writer::new(self.store()).insert(&batch, &token).await.unwrap();
+        let stitched = Stitcher::new(self.store()).stitch(&batch.touched()).await.unwrap();
+        assert_eq!(stitched.orders, 1);
+    }
+
+    /// A folder with one rule file, `rules.yaml`.
+    pub(crate) fn rules_folder(&self, text: &str) -> PathBuf {
+        let folder = self.folder.path().join(format!("rules-{}", self.number()));
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("rules.yaml"), text).unwrap();
+        folder
+    }
+
+    fn evaluator_command(&self, rules: &Path) -> tokio::process::Command {
+        let mut command = program();
+        command.args(["run", "--listen", "127.0.0.1:0", "--public-url", "http://tracker.test/"]);
+        command.args(["--store-url", &self.store_url(), "--store-user", "reader"]);
+        command.args(["--alertmanager", &self.alertmanager_url, "--ready-age-max", "60s"]);
+        command.arg("--rules").arg(rules);
+        command
+    }
+
+    /// An evaluator at work.
+    pub(crate) async fn evaluator(&self, rules: &Path, flags: &[&str]) -> Evaluator {
+        let name = format!("evaluator-{}", self.number());
+        let ports = self.folder.path().join(format!("{name}.ports"));
+        let mut command = self.evaluator_command(rules);
+        command.arg("--ports-file").arg(&ports).args(flags);
+        let mut running = Running::start(command, self.folder.path(), &name);
+        let url = format!("http://{}", running.address(&ports, "admin").await);
+        Evaluator { running, http: self.http.clone(), url }
+    }
+
+    /// An evaluator that is expected to end by itself: exit code and log.
+    pub(crate) async fn evaluator_that_ends(&self, rules: &Path) -> (Option<i32>, String) {
+        let output = self.evaluator_command(rules).output();
+        let output =
+            tokio::time::timeout(crate::children::DEADLINE, output).await.unwrap().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    }
+
+    /// `alert-rules check`: exit code and output.
+    pub(crate) async fn check(&self, rules: &Path, flags: &[&str]) -> (Option<i32>, String) {
+        let mut command = program();
+        command.arg("check").arg("--rules").arg(rules).args(flags);
+        command.args(["--store-url", &self.store_url()]);
+        let output = command.output().await.unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    }
+
+    /// The alert about an order, as Alertmanager holds it.
+    pub(crate) async fn alert(&self, order: &str) -> serde_json::Value {
+        let url = format!("{}/api/v2/alerts", self.alertmanager_url);
+        let alerts: Vec<serde_json::Value> =
+            self.http.get(url).send().await.unwrap().json().await.unwrap();
+        alerts.into_iter().find(|alert| alert["labels"]["order"] == order).unwrap()
+    }
+}
+
+impl Evaluator {
+    pub(crate) fn log(&self) -> String {
+        self.running.log()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> String {
+        let response = self.http.get(format!("{}{path}", self.url)).send().await.unwrap();
+        response.text().await.unwrap()
+    }
+
+    /// Waits until a path answers with this text somewhere in it.
+    pub(crate) async fn answers(&self, path: &str, expected: &str) {
+        until(&format!("{path} to say {expected:?}: {}", self.log()), || async {
+            self.get(path).await.contains(expected).then_some(())
+        })
+        .await;
+    }
+
+    /// The sum of the samples of a metric whose labels contain `labels`; none without a sample.
+    pub(crate) async fn value(&self, metric: &str, labels: &str) -> Option<u64> {
+        let page = self.get("/metrics").await;
+        page.lines()
+            .filter(|line| line.split(['{', ' ']).next() == Some(metric) && line.contains(labels))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+            .reduce(|sum, value| sum + value)
+    }
+
+    /// Waits until a metric has come to at least this much.
+    pub(crate) async fn counts(&self, metric: &str, labels: &str, at_least: u64) {
+        until(&format!("{metric}{{{labels}}} to reach {at_least}: {}", self.log()), || async {
+            self.value(metric, labels).await.filter(|value| *value >= at_least)
+        })
+        .await;
+    }
+}
+
+/// Alertmanager with the product's configuration and quick groups, on a free port.
+async fn alertmanager(folder: &Path, receiver: &Receiver) -> (Running, String) {
+    let config = program()
+        .args(["alertmanager-config", "--webhook-url", &receiver.url])
+        .args(["--group-wait", "200ms", "--group-interval", "1s"])
+        .output()
+        .await
+        .unwrap();
+    assert!(config.status.success());
+    let path = folder.join("alertmanager.yml");
+    std::fs::write(&path, config.stdout).unwrap();
+    // It cannot take a free port by itself: the port is found first, and free again when it binds.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = tokio::process::Command::new("prometheus-alertmanager");
+    command
+        .arg(format!("--config.file={}", path.display()))
+        .arg(format!("--storage.path={}", folder.join("alertmanager").display()))
+        .arg(format!("--web.listen-address={address}"))
+        .arg("--cluster.listen-address=")
+        .current_dir(folder);
+    (Running::start(command, folder, "alertmanager"), format!("http://{address}"))
+}
