@@ -14,5 +14,8 @@ pub mod parts;
 pub mod stack;
 pub mod otlp;
 pub mod traffic;
+pub mod pages;
+pub mod comparison;
+pub mod demo;
 
 pub use stack::Stack;

@@ -50,9 +50,9 @@ const COLLECTOR: [Socket; 3] = [
     Socket::new(OTLP_HTTP, "--otlp-http", 4318),
     Socket::new("admin", "--admin", 4320),
 ];
-const TRACKER_UI: [Socket; 1] = [Socket::new("http", "--listen", 8080)];
+const TRACKER_UI: [Socket; 1] = [Socket::new("tracker-ui", "--listen", 8080)];
 const ALERTMANAGER: [Socket; 1] = [Socket::new("http", "--web.listen-address", 9093)];
-const ALERT_RULES: [Socket; 1] = [Socket::new("admin", "--admin-listen", 9095)];
+const ALERT_RULES: [Socket; 1] = [Socket::new("admin", "--listen", 9095)];
 
 impl Part {
     /// Every part, in the order in which they are started.
@@ -86,7 +86,17 @@ impl Part {
     /// The path that answers 200 once it is ready.
     #[must_use]
     pub const fn ready_path(self) -> &'static str {
-        if self.is_ours() { "/readyz" } else { "/-/ready" }
+        match self {
+            Self::Engine => "/waybill/readyz",
+            Self::Alertmanager => "/-/ready",
+            Self::Collector | Self::TrackerUi | Self::AlertRules => "/readyz",
+        }
+    }
+
+    /// The path of its metrics.
+    #[must_use]
+    pub const fn metrics_path(self) -> &'static str {
+        if matches!(self, Self::Engine) { "/waybill/metrics" } else { "/metrics" }
     }
 
     /// Whether it is a program of ours, which picks free ports and writes them down.

@@ -1,61 +1,28 @@
-//! Alertmanager's configuration: the one delivered in `alert-rules/`, for this stack.
+//! Alertmanager's configuration: the one delivered, with the values of this stack in it.
 
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::programs;
+use crate::parts::Part;
 
-/// The configuration delivered.
-const DELIVERED: &str = "alert-rules/alertmanager.yml";
-/// Where the pages are in it.
-const PAGES: &str = "http://127.0.0.1:8080";
-/// How long Alertmanager waits for further alerts of a group before it calls: in the demo and in
-/// tests somebody is watching.
+/// How long Alertmanager waits for further alerts of a group, and between two calls about it: in
+/// the demo and in tests somebody is watching.
 const GROUP_WAIT: &str = "1s";
+/// Where `tracker-ui` takes Alertmanager's calls.
+const WEBHOOK_PATH: &str = "/api/v1/alerts/webhook";
 
-/// Writes the configuration with the webhook at `pages_url` and the short group wait.
+/// Writes the configuration that `alert-rules` prints for the webhook of these pages.
 pub(super) fn write_configuration(path: &Path, pages_url: &str) -> Result<()> {
-    let delivered = programs::workspace().join(DELIVERED);
-    let text = std::fs::read_to_string(&delivered)
-        .with_context(|| format!("reading {}", delivered.display()))?;
-    std::fs::write(path, adapted(&text, pages_url)?)
-        .with_context(|| format!("writing {}", path.display()))
-}
-
-fn adapted(text: &str, pages_url: &str) -> Result<String> {
-    if !text.contains(PAGES) {
-        bail!("{DELIVERED} names no webhook at {PAGES}");
+    let printed = Command::new(Part::AlertRules.executable()?)
+        .args(["alertmanager-config", "--group-wait", GROUP_WAIT, "--group-interval", GROUP_WAIT])
+        .args(["--webhook-url", &format!("{pages_url}{WEBHOOK_PATH}")])
+        .output()
+        .context("running `alert-rules alertmanager-config`")?;
+    if !printed.status.success() {
+        let why = String::from_utf8_lossy(&printed.stderr);
+        bail!("`alert-rules alertmanager-config` failed: {why}");
     }
-    let mut group_waits = 0;
-    let mut lines = Vec::new();
-    for line in text.lines() {
-        let rest = line.trim_start().trim_start_matches("- ");
-        if rest.starts_with("group_wait:") {
-            group_waits += 1;
-            let indent = &line[..line.len() - rest.len()];
-            lines.push(format!("{indent}group_wait: {GROUP_WAIT}"));
-        } else {
-            lines.push(line.replace(PAGES, pages_url));
-        }
-    }
-    if group_waits == 0 {
-        bail!("{DELIVERED} sets no group_wait");
-    }
-    Ok(lines.join("\n") + "\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_and_waits_are_those_of_the_stack() {
-        let text =
-            "route:\n  group_wait: 30s # calm\nreceivers:\n  - url: http://127.0.0.1:8080/x\n";
-        let expected = "route:\n  group_wait: 1s\nreceivers:\n  - url: http://127.0.0.1:9/x\n";
-        assert_eq!(adapted(text, "http://127.0.0.1:9").unwrap(), expected);
-        assert!(adapted("route:\n  group_wait: 30s\n", "http://127.0.0.1:9").is_err());
-        assert!(adapted("url: http://127.0.0.1:8080/x\n", "http://127.0.0.1:9").is_err());
-    }
+    std::fs::write(path, printed.stdout).with_context(|| format!("writing {}", path.display()))
 }

@@ -8,6 +8,7 @@ use anyhow::Result;
 use super::Stack;
 use super::alerting;
 use crate::parts::{Arguments, Part, Socket};
+use crate::programs;
 
 impl Stack {
     pub(super) fn arguments(
@@ -17,6 +18,9 @@ impl Stack {
         ports_file: &Path,
     ) -> Result<Arguments> {
         let mut arguments = Arguments::default();
+        if part == Part::AlertRules {
+            arguments.0.push("run".into());
+        }
         if part == Part::Alertmanager {
             self.alertmanager(&mut arguments)?;
         } else {
@@ -40,8 +44,9 @@ impl Stack {
             }
             Part::AlertRules => {
                 arguments.flag("--store-url", self.url(Part::Engine)?);
-                arguments.flag("--alertmanager-url", self.url(Part::Alertmanager)?);
-                arguments.flag("--tracker-url", self.url(Part::TrackerUi)?);
+                arguments.flag("--rules", programs::workspace().join("alert-rules/rules"));
+                arguments.flag("--alertmanager", self.url(Part::Alertmanager)?);
+                arguments.flag("--public-url", self.url(Part::TrackerUi)?);
             }
             Part::Alertmanager => {}
         }
