@@ -115,6 +115,7 @@ impl Exception {
         match self.code {
             194 => StatusCode::UNAUTHORIZED,
             192 | 193 | 497 | 512 | 516 => StatusCode::FORBIDDEN,
+            // CANNOT_PARSE_* and what else is wrong with the request itself.
             6 | 25 | 26 | 27 | 36 | 38 | 41 | 44 | 53 | 62 | 67 | 68 | 72 | 117 | 15 | 8 | 10
             | 166 | 168 | 427 | 434 | 441 | 676 | 675 | 376 | 321 | 371 => StatusCode::BAD_REQUEST,
             46 | 47 | 50 | 56 | 60 | 63 | 73 | 78 | 81 | 115 | 145 | 211 | 336 | 511 => {
@@ -137,5 +138,36 @@ impl fmt::Display for Exception {
             Some(version) if !self.text.contains("(version ") => write!(f, " (version {version})"),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_have_the_servers_status() {
+        let engine =
+            |code: u16| Exception::from_engine(&format!("Code: {code}. DB::Exception: x. (X)"));
+        let mut by_status = std::collections::BTreeMap::<u16, Vec<u16>>::new();
+        for code in 1..1100 {
+            let status = engine(code).http_status().as_u16();
+            if status != 500 {
+                by_status.entry(status).or_default().push(code);
+            }
+        }
+        insta::assert_debug_snapshot!(by_status);
+    }
+
+    #[test]
+    fn texts_are_the_servers() {
+        let own = Exception::new(Code::Readonly, "no");
+        assert_eq!(own.text, "Code: 164. DB::Exception: no. (READONLY)");
+        let unnamed = Exception::from_engine("it broke");
+        assert_eq!(unnamed.text, "Code: 1001. DB::Exception: it broke. (STD_EXCEPTION)");
+        assert_eq!(
+            Exception::from_engine("Code: 60. DB::Exception: t. (UNKNOWN_TABLE)\n").code,
+            60
+        );
     }
 }

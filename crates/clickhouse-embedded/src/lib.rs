@@ -24,4 +24,4 @@ mod program;
 
 pub use auth::AccountError;
 pub use engine::OpenError;
-pub use program::{StartError, start};
+pub use program::{StartError, exit, start};

@@ -11,13 +11,14 @@ fn main() -> ExitCode {
     if let Err(error) = daemon::log::init(&settings.common) {
         return daemon::settings::refuse("log", &error.to_string());
     }
-    match serve(settings) {
-        Ok(()) => ExitCode::SUCCESS,
+    let code = match serve(settings) {
+        Ok(()) => 0,
         Err(error) => {
             tracing::error!(error = daemon::log::chain(&error), "cannot serve");
-            ExitCode::from(exit_code(&error))
+            exit_code(&error)
         }
-    }
+    };
+    clickhouse_embedded::exit(code)
 }
 
 fn serve(settings: Settings) -> Result<(), StartError> {

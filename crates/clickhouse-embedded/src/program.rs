@@ -1,7 +1,7 @@
 //! From settings to a served socket, and back to nothing.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use daemon::serve::ServeError;
 use daemon::{Health, Metrics, Stop, Watch};
@@ -21,6 +21,10 @@ const PROBE_EVERY: Duration = Duration::from_secs(1);
 const PROBE_AGE_MAX: Duration = Duration::from_secs(10);
 /// How often sessions are looked through for those whose time is over.
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
+
+/// How long queries that outlived the drain deadline are told to end, and how often.
+const CANCEL_MAX: Duration = Duration::from_secs(2);
+const CANCEL_EVERY: Duration = Duration::from_millis(50);
 
 /// The program does not start, or breaks while serving.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +46,11 @@ pub enum StartError {
         /// What the operating system says.
         source: std::io::Error,
     },
+}
+
+/// Ends the process without the engine's destructors, which do not bear running threads.
+pub fn exit(code: u8) -> ! {
+    crate::ffi::exit_at_once(code)
 }
 
 /// Opens the engine and serves it until `stop`, then drains.
@@ -89,9 +98,30 @@ pub async fn start(settings: Settings, stop: Stop) -> Result<(), StartError> {
     serve_until(listener, router, &stop, settings.common.drain_deadline).await?;
     // Both end with the stop signal; a broken one has nothing left to break.
     let _ = tokio::join!(probing, expiring);
-    shared.sessions.close_all();
+    tokio::task::spawn_blocking(move || end(&shared))
+        .await
+        .map_err(|error| StartError::Io { doing: "end what runs", source: error.into() })?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Cancels what outlived the drain, closes sessions, and writes the log of queries to its end.
+fn end(shared: &Shared) {
+    let started = Instant::now();
+    loop {
+        let running = shared.admission.running();
+        if running.is_empty() || started.elapsed() > CANCEL_MAX {
+            break;
+        }
+        for query_id in &running {
+            if let Err(exception) = shared.bench.engine.cancel(query_id) {
+                tracing::warn!(query_id, %exception, "cannot cancel");
+            }
+        }
+        std::thread::sleep(CANCEL_EVERY);
+    }
+    shared.sessions.close_all();
+    shared.query_log.flush();
 }
 
 async fn serve_until(

@@ -8,7 +8,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::metrics::counter::Counter;
 use serde_json::json;
@@ -20,6 +20,9 @@ use crate::statement::lexer::{Kind, Lexer};
 const WAITING_MAX: usize = 4096;
 /// Bytes of a statement that are written.
 const STATEMENT_BYTES_MAX: usize = 4096;
+
+/// How long the stop waits for the file.
+const FLUSH_MAX: Duration = Duration::from_secs(1);
 
 /// One finished query.
 #[derive(Debug, Default)]
@@ -42,10 +45,15 @@ pub(crate) struct Entry {
     pub(crate) exception_code: u16,
 }
 
+enum Message {
+    Entry(Box<Entry>),
+    Flush(SyncSender<()>),
+}
+
 /// Takes entries and never waits.
 #[derive(Debug, Clone)]
 pub(crate) struct QueryLog {
-    entries: SyncSender<Entry>,
+    messages: SyncSender<Message>,
     dropped: Counter,
 }
 
@@ -56,21 +64,41 @@ impl QueryLog {
     /// The file cannot be opened.
     pub(crate) fn open(path: &Path, bytes_max: u64, dropped: Counter) -> io::Result<Self> {
         let mut file = Rotated::open(path, bytes_max)?;
-        let (entries, waiting): (_, Receiver<Entry>) = sync_channel(WAITING_MAX);
+        let (messages, waiting): (_, Receiver<Message>) = sync_channel(WAITING_MAX);
         std::thread::Builder::new().name("query-log".to_owned()).spawn(move || {
-            for entry in waiting {
+            for message in waiting {
+                let entry = match message {
+                    Message::Entry(entry) => entry,
+                    Message::Flush(done) => {
+                        // Nobody waits any more: then there is nobody to tell.
+                        let _ = done.send(());
+                        continue;
+                    }
+                };
                 if let Err(error) = file.write(&line(&entry, SystemTime::now())) {
                     tracing::warn!(%error, "the log of queries cannot be written");
                 }
             }
         })?;
-        Ok(Self { entries, dropped })
+        Ok(Self { messages, dropped })
     }
 
     /// Hands an entry over; dropped and counted when the disk is behind.
     pub(crate) fn write(&self, entry: Entry) {
-        if let Err(TrySendError::Full(_)) = self.entries.try_send(entry) {
+        let message = Message::Entry(Box::new(entry));
+        if let Err(TrySendError::Full(_)) = self.messages.try_send(message) {
             self.dropped.inc();
+        }
+    }
+}
+
+impl QueryLog {
+    /// Waits until what was handed over so far is in the file, or for a second.
+    pub(crate) fn flush(&self) {
+        let (done, written) = sync_channel(1);
+        if self.messages.send(Message::Flush(done)).is_ok() {
+            // A disk that takes longer than this would hold up the stop.
+            let _ = written.recv_timeout(FLUSH_MAX);
         }
     }
 }

@@ -36,6 +36,14 @@ impl Catalogue {
         })
     }
 
+    /// A small one for tests.
+    #[cfg(test)]
+    pub(crate) fn of(table_functions: &[&str], engines: &[&str]) -> Self {
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let (table_functions, engines) = (set(table_functions), set(engines));
+        Self { settings: HashMap::new(), table_functions, engines }
+    }
+
     /// A setting's value when nobody changes it.
     pub(crate) fn default_of(&self, setting: &str) -> Option<&str> {
         self.settings.get(setting).map(String::as_str)

@@ -65,6 +65,12 @@ impl Admission {
         })
     }
 
+    /// Ids of the queries that run now.
+    pub(crate) fn running(&self) -> Vec<String> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.iter().cloned().collect()
+    }
+
     async fn queue(&self) -> Result<OwnedSemaphorePermit, Exception> {
         let waiting = Waiting::new(self);
         let places = Arc::clone(&self.places).acquire_owned();

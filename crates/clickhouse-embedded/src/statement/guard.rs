@@ -4,6 +4,8 @@
 //! the engine's parser, which counts statements and classes them, and by the words that stand in
 //! it. Where a word could be read in two ways, the reader is refused.
 
+mod names;
+
 use std::collections::BTreeMap;
 
 use super::lexer::{Kind, Lexer, Token};
@@ -11,200 +13,11 @@ use crate::auth::Role;
 use crate::engine::catalogue::Catalogue;
 use crate::exception::{Code, Exception};
 use crate::ffi::Analysis;
-
-/// Table functions that make rows out of nothing or of tables that the user names.
-const TABLE_FUNCTIONS: [&str; 18] = [
-    "numbers",
-    "numbers_mt",
-    "zeros",
-    "zeros_mt",
-    "primes",
-    "generateseries",
-    "generate_series",
-    "generaterandom",
-    "values",
-    "null",
-    "view",
-    "format",
-    "dictionary",
-    "loop",
-    "fuzzjson",
-    "fuzzquery",
-    "sqlstandardvalues",
-    "viewexplain",
-];
-/// Table functions that show a table's parts or a part of a database: for the writer.
-const WRITER_TABLE_FUNCTIONS: [&str; 5] =
-    ["merge", "mergetreeindex", "mergetreeprojection", "mergetreetextindex", "input"];
-/// Functions that reach the host or another host and are no table functions.
-const FUNCTIONS_DENIED: [&str; 14] = [
-    "file",
-    "catboostevaluate",
-    "executable",
-    "showcertificate",
-    "filesystemavailable",
-    "filesystemcapacity",
-    "filesystemunreserved",
-    "aiclassify",
-    "aigenerate",
-    "aiextract",
-    "aitranslate",
-    "aiembed",
-    "getclienthttpheader",
-    "getserversetting",
-];
-/// Settings that nobody may set, in the URL or in a text: they read or write files of the host,
-/// reach other hosts, run expressions that stand in a string, or change how a text is read.
-const SETTINGS_DENIED: [&str; 24] = [
-    "format_schema",
-    "format_schema_source",
-    "format_template_row",
-    "format_template_row_format",
-    "format_template_resultset",
-    "format_template_resultset_format",
-    "output_format_schema",
-    "format_avro_schema_registry_url",
-    "input_format_record_errors_file_path",
-    "rename_files_after_processing",
-    "additional_table_filters",
-    "additional_result_filter",
-    "parallel_replicas_custom_key",
-    "url_base",
-    "s3_allow_server_credentials_in_user_queries",
-    "ai_function_text_default_credentials",
-    "ai_function_embedding_default_credentials",
-    "into_outfile_create_parent_directories",
-    "dialect",
-    "allow_introspection_functions",
-    "allow_get_client_http_header",
-    "jemalloc_enable_profiler",
-    "schema_inference_hints",
-    "column_names_for_schema_inference",
-];
-/// Tables of `system` that the reader may see: the schema and the engine's vocabulary.
-const SYSTEM_TABLES: [&str; 33] = [
-    "one",
-    "numbers",
-    "numbers_mt",
-    "zeros",
-    "zeros_mt",
-    "tables",
-    "columns",
-    "databases",
-    "settings",
-    "merge_tree_settings",
-    "functions",
-    "table_functions",
-    "table_engines",
-    "database_engines",
-    "formats",
-    "data_type_families",
-    "time_zones",
-    "collations",
-    "keywords",
-    "aggregate_function_combinators",
-    "contributors",
-    "licenses",
-    "parts",
-    "parts_columns",
-    "data_skipping_indices",
-    "projections",
-    "merges",
-    "mutations",
-    "metrics",
-    "events",
-    "asynchronous_metrics",
-    "completions",
-    "build_options",
-];
-/// First words of the reader's statements.
-const READER_STATEMENTS: [&str; 9] =
-    ["SELECT", "WITH", "FROM", "SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN", "CHECK"];
-/// What the reader may SHOW.
-const READER_SHOWS: [&str; 16] = [
-    "TABLES",
-    "DATABASES",
-    "CREATE",
-    "COLUMNS",
-    "FIELDS",
-    "FULL",
-    "EXTENDED",
-    "FUNCTIONS",
-    "SETTINGS",
-    "CHANGED",
-    "INDEX",
-    "INDEXES",
-    "INDICES",
-    "KEYS",
-    "DICTIONARIES",
-    "ENGINES",
-];
-/// Engines of tables and databases that keep their data in the data folder or in memory.
-const ENGINES: [&str; 18] = [
-    "mergetree",
-    "replacingmergetree",
-    "summingmergetree",
-    "aggregatingmergetree",
-    "collapsingmergetree",
-    "versionedcollapsingmergetree",
-    "coalescingmergetree",
-    "graphitemergetree",
-    "memory",
-    "log",
-    "tinylog",
-    "stripelog",
-    "null",
-    "set",
-    "join",
-    "buffer",
-    "atomic",
-    "view",
-];
-/// More of them.
-const ENGINES_DERIVED: [&str; 5] =
-    ["materializedview", "dictionary", "merge", "generaterandom", "alias"];
-/// Settings that the reader may set: by prefix.
-const READER_SETTING_PREFIXES: [&str; 4] =
-    ["output_format_", "format_csv_", "format_custom_", "date_time_"];
-/// Settings that the reader may set: by name.
-const READER_SETTINGS: [&str; 36] = [
-    "readonly",
-    "log_comment",
-    "max_threads",
-    "max_block_size",
-    "max_execution_time",
-    "max_result_rows",
-    "max_result_bytes",
-    "result_overflow_mode",
-    "max_rows_to_read",
-    "max_bytes_to_read",
-    "read_overflow_mode",
-    "timeout_overflow_mode",
-    "max_memory_usage",
-    "join_use_nulls",
-    "session_timezone",
-    "extremes",
-    "limit",
-    "offset",
-    "final",
-    "enable_http_compression",
-    "http_zlib_compression_level",
-    "send_progress_in_http_headers",
-    "http_headers_progress_interval_ms",
-    "cancel_http_readonly_queries_on_client_close",
-    "wait_end_of_query",
-    "use_query_cache",
-    "query_cache_ttl",
-    "optimize_read_in_order",
-    "use_skip_indexes",
-    "prefer_column_name_to_alias",
-    "max_ast_depth",
-    "max_query_size",
-    "group_by_overflow_mode",
-    "max_rows_to_group_by",
-    "cast_string_to_dynamic_use_inference",
-    "enable_analyzer",
-];
+use names::{
+    ENGINES, ENGINES_DERIVED, FUNCTIONS_DENIED, READER_SETTING_PREFIXES, READER_SETTINGS,
+    READER_SHOWS, READER_STATEMENTS, SETTINGS_DENIED, SYSTEM_TABLES, TABLE_FUNCTIONS,
+    WRITER_TABLE_FUNCTIONS,
+};
 
 fn denied(what: impl std::fmt::Display) -> Exception {
     Exception::new(Code::AccessDenied, what)
@@ -463,4 +276,64 @@ fn check_reader(tokens: &[Token<'_>], parameters: &[(String, String)]) -> Result
         return Err(denied("reader: Not enough privileges for the named table"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(role: Role, class: u32, sql: &str) -> String {
+        let catalogue = Catalogue::of(&["file", "url", "numbers", "merge"], &["file", "mergetree"]);
+        let analysis = Analysis { statements: 1, class };
+        let case = Case {
+            sql: sql.as_bytes(),
+            analysis,
+            role,
+            only_reads: false,
+            backups: false,
+            parameters: &[],
+        };
+        check(&case, &catalogue)
+            .map_or_else(|exception| exception.to_string(), |()| "served".into())
+    }
+
+    #[test]
+    fn verdicts() {
+        let mut said = String::new();
+        for (class, sql) in [
+            (0, "SELECT 1"),
+            (0, "SELECT file FROM t"),
+            (0, "SELECT * FROM file('/etc/passwd')"),
+            (0, "SELECT 'file('"),
+            (0, "SELECT * FROM numbers(3)"),
+            (0, "SELECT * FROM merge('d', 't')"),
+            (0, "SELECT * FROM system.processes"),
+            (0, "SELECT 1 # comment"),
+            (0, "SHOW PROCESSLIST"),
+            (1, "CREATE TABLE t (engine String) ENGINE = MergeTree ORDER BY engine"),
+            (1, "CREATE TABLE t (a String) ENGINE = File('TSV')"),
+            (1, "INSERT INTO t FROM INFILE '/etc/passwd' FORMAT TSV"),
+            (2, "CREATE FUNCTION f AS (x) -> x"),
+            (2, "CREATE USER u"),
+            (3, "SET max_threads = 1"),
+            (3, "SET format_schema = '/etc/passwd'"),
+            (3, "SYSTEM SHUTDOWN"),
+            (3, "ALTER TABLE t DELETE WHERE 1 SETTINGS mutations_sync = 1"),
+            (3, "ALTER TABLE t FREEZE SETTINGS mutations_sync = 1"),
+            (4, "WHAT IS THIS"),
+        ] {
+            for role in [Role::Writer, Role::Reader] {
+                said += &format!("{role:?} {sql}\n  {}\n", verdict(role, class, sql));
+            }
+        }
+        insta::assert_snapshot!(said);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_gets_a_verdict(sql in ".{0,200}", class in 0_u32..6) {
+            let _ = verdict(Role::Reader, class, &sql);
+            let _ = verdict(Role::Writer, class, &sql);
+        }
+    }
 }
