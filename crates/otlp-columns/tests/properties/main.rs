@@ -2,7 +2,6 @@
 //! hold, and no bytes make the mapping panic.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-#[path = "properties/requests.rs"]
 mod requests;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,148 @@
+//! OTLP/HTTP as its specification says.
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use prost::Message;
+use reqwest::{Client, Method, RequestBuilder, Response};
+
+use crate::otlp::{gzip, logs, span, traces, zstd};
+use crate::stack::Stack;
+
+const PROTOBUF: &str = "application/x-protobuf";
+const JSON: &str = "application/json";
+
+pub(crate) fn post(url: String, content_type: &str, coding: &str, body: Vec<u8>) -> RequestBuilder {
+    let request = Client::new().post(url).header("content-type", content_type).body(body);
+    if coding.is_empty() { request } else { request.header("content-encoding", coding) }
+}
+
+pub(crate) fn content_type(answer: &Response) -> String {
+    answer.headers()["content-type"].to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn every_encoding_and_coding_is_taken_and_answered_in_kind() {
+    let stack = Stack::start(&[]).await;
+    let mut id = 0;
+    for (encoding, media_type) in [(PROTOBUF, PROTOBUF), (JSON, "application/json; charset=utf-8")]
+    {
+        for coding in ["", "identity", "gzip", "zstd"] {
+            id += 1;
+            let request = traces("shop", vec![span(1, id, vec![])]);
+            let plain = match encoding {
+                JSON => serde_json::to_vec(&request).unwrap(),
+                _ => request.encode_to_vec(),
+            };
+            let body = match coding {
+                "gzip" => gzip(&plain),
+                "zstd" => zstd(&plain),
+                _ => plain,
+            };
+            let answer =
+                post(stack.http("/v1/traces"), media_type, coding, body).send().await.unwrap();
+            assert_eq!(answer.status(), 200, "{encoding} {coding}");
+            assert_eq!(content_type(&answer), encoding);
+            let body = answer.bytes().await.unwrap();
+            // Success without reservations: `partial_success` is not set.
+            assert_eq!(&body[..], if encoding == JSON { &b"{}"[..] } else { b"" });
+        }
+    }
+    // The answer comes after the insert: what was answered can be read.
+    let stored = stack.query("SELECT SpanName FROM otel_traces ORDER BY SpanId").await;
+    assert_eq!(stored, (1..=8).map(|id| format!("span {id}")).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn logs_are_taken() {
+    let stack = Stack::start(&[]).await;
+    let record = serde_json::to_vec(&logs("mes", vec![Default::default()])).unwrap();
+    let answer = post(stack.http("/v1/logs"), JSON, "", record).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(stack.query("SELECT ServiceName FROM otel_logs").await, ["mes"]);
+    let empty = post(stack.http("/v1/logs"), JSON, "", b"{}".to_vec()).send().await.unwrap();
+    assert_eq!(empty.status(), 200);
+}
+
+#[tokio::test]
+async fn a_partial_success_names_what_was_rejected_and_keeps_the_rest() {
+    let stack = Stack::start(&[]).await;
+    let mut nameless = span(1, 1, vec![]);
+    nameless.trace_id = vec![0; 16];
+    nameless.name = "nameless".to_owned();
+    let request = traces("shop", vec![nameless, span(1, 2, vec![])]);
+
+    let body = request.encode_to_vec();
+    let answer = post(stack.http("/v1/traces"), PROTOBUF, "", body).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let message = ExportTraceServiceResponse::decode(answer.bytes().await.unwrap()).unwrap();
+    let partial = message.partial_success.unwrap();
+    assert_eq!(partial.rejected_spans, 1);
+    assert!(partial.error_message.contains("nameless"), "{}", partial.error_message);
+    assert!(partial.error_message.contains("trace id"), "{}", partial.error_message);
+
+    let body = serde_json::to_vec(&request).unwrap();
+    let answer = post(stack.http("/v1/traces"), JSON, "", body).send().await.unwrap();
+    let message: serde_json::Value = answer.json().await.unwrap();
+    assert_eq!(message["partialSuccess"]["rejectedSpans"], "1");
+
+    assert_eq!(stack.query("SELECT DISTINCT SpanName FROM otel_traces").await, ["span 2"]);
+    let metrics = stack.metrics().await;
+    let counted = "rejected_items_total{signal=\"traces\",transport=\"http\",\
+                   reason=\"invalid_trace_id\"} 2";
+    assert!(metrics.contains(counted), "{metrics}");
+}
+
+#[tokio::test]
+async fn what_is_not_read_is_refused_by_its_own_status() {
+    let stack = Stack::start(&[]).await;
+    let put = |method: Method, path: &str, content_type: &str, coding: &str| {
+        let request = Client::new().request(method, stack.http(path));
+        let request = request.header("content-type", content_type).body("{}");
+        if coding.is_empty() { request } else { request.header("content-encoding", coding) }
+    };
+    for (request, status, says) in [
+        (put(Method::GET, "/v1/traces", JSON, ""), 405, "only POST"),
+        (put(Method::OPTIONS, "/v1/traces", JSON, ""), 405, "only POST"),
+        (put(Method::POST, "/v1/metrics", JSON, ""), 404, "metrics are not read"),
+        (put(Method::POST, "/", JSON, ""), 404, "/v1/traces"),
+        (put(Method::POST, "/v1/traces", "text/plain", ""), 415, "application/x-protobuf"),
+        (put(Method::POST, "/v1/traces", JSON, "br"), 415, "identity, gzip, zstd"),
+    ] {
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), status, "{says}");
+        // Cross-origin requests are off: no header invites a browser.
+        assert!(!answer.headers().keys().any(|key| key.as_str().starts_with("access-control")));
+        assert_eq!(content_type(&answer), JSON);
+        let body: serde_json::Value = answer.json().await.unwrap();
+        assert!(body["message"].as_str().unwrap().contains(says), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_is_a_status_in_the_encoding_of_the_request() {
+    let stack = Stack::start(&[]).await;
+    let url = stack.http("/v1/traces");
+    let answer = post(url.clone(), PROTOBUF, "", b"\xff\xff".to_vec()).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), content_type(&answer)), (400, PROTOBUF.to_owned()));
+    let status = tonic_types::Status::decode(answer.bytes().await.unwrap()).unwrap();
+    assert_eq!(status.code, tonic::Code::InvalidArgument as i32);
+    assert!(status.message.contains("protobuf"), "{}", status.message);
+
+    let answer = post(url, JSON, "", b"{\"resourceSpans\":7}".to_vec()).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), content_type(&answer)), (400, JSON.to_owned()));
+    let status: serde_json::Value = answer.json().await.unwrap();
+    assert_eq!(status["code"], tonic::Code::InvalidArgument as i32);
+    assert!(status["message"].as_str().unwrap().contains("line 1"), "{status}");
+}
+
+#[tokio::test]
+async fn a_full_house_asks_to_come_again() {
+    let stack = Stack::start(&["--in-flight-bytes-max", "2000", "--body-bytes-max", "1500"]).await;
+    let body = traces("shop", vec![span(1, 1, vec![]), span(1, 2, vec![])]).encode_to_vec();
+    // The rows of two spans weigh more than all that may be in flight.
+    let answer =
+        post(stack.http("/v1/traces"), PROTOBUF, "", [body.clone(), body].concat()).send().await;
+    let answer = answer.unwrap();
+    assert_eq!(answer.status(), 429);
+    assert_eq!(answer.headers()["retry-after"], "2");
+    assert!(stack.metrics().await.contains("reason=\"busy\"} 1"));
+}

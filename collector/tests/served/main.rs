@@ -1,0 +1,11 @@
+//! The collector as a program, over the real engine, as its senders meet it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod stack;
+mod otlp;
+mod http;
+mod grpc;
+mod bad_input;
+mod orders;
+mod outage;
+mod process;

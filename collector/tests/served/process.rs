@@ -1,0 +1,82 @@
+//! The program as its operator meets it: settings, exit codes, stop.
+
+use std::process::{Command, Output};
+
+use prost::Message;
+
+use crate::http::post;
+use crate::otlp::{span, text, traces};
+use crate::stack::Stack;
+
+fn run(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_collector")).args(args).output().unwrap()
+}
+
+#[test]
+fn the_lifecycle_is_printed_and_read_back() {
+    let printed = run(&["--print-lifecycle"]);
+    assert!(printed.status.success());
+    let text = String::from_utf8(printed.stdout).unwrap();
+    assert!(order_model::Lifecycle::parse(&text).is_ok());
+}
+
+#[test]
+fn every_mistake_of_a_lifecycle_is_told_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lifecycle.toml");
+    let text = order_model::lifecycle::DEFAULT_TOML
+        .replacen("waiting_for = \"customer\"", "waiting_for = \"nobody we know\"", 1)
+        .replacen("skew = \"2s\"", "skew = \"soon\"", 1);
+    std::fs::write(&path, text).unwrap();
+    let refused = run(&["--lifecycle", path.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(64));
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(told.contains("nobody we know") && told.contains("soon"), "{told}");
+    assert_eq!(told.matches("line ").count(), 2, "{told}");
+}
+
+#[test]
+fn a_bad_setting_names_itself() {
+    for (args, says) in [
+        (&["--inserts-at-once", "0"][..], "--inserts-at-once"),
+        (&["--in-flight-bytes-max", "9"], "--in-flight-bytes-max"),
+        (&["--insert-deadline", "soon"], "--insert-deadline"),
+        (&["--otlp-http", "nowhere"], "--otlp-http"),
+        (&["--redact-key", "a*b"], "a*b"),
+    ] {
+        let refused = run(args);
+        assert_eq!(refused.status.code(), Some(64), "{args:?}");
+        let told = String::from_utf8(refused.stderr).unwrap();
+        assert!(told.contains(says), "{args:?}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn a_stop_answers_and_stitches_what_is_in_hand() {
+    let mut stack = Stack::start(&["--sweep-interval", "1h"]).await;
+    let url = stack.http("/v1/traces");
+    let mut sending = tokio::task::JoinSet::new();
+    for id in 1..=20_u64 {
+        let order = format!("S-{id}");
+        let attributes = vec![text("order.id", &order), text("order.stage", "SUBMITTED")];
+        let body = traces("shop", vec![span(7, id, attributes)]).encode_to_vec();
+        sending.spawn(post(url.clone(), "application/x-protobuf", "", body).send());
+    }
+    let first = sending.join_next().await.unwrap().unwrap().unwrap();
+    assert_eq!(first.status(), 200);
+    stack.collector.terminate();
+    // Each of the others is answered, or its connection was never taken.
+    let mut kept = 1;
+    while let Some(sent) = sending.join_next().await {
+        if let Ok(answer) = sent.unwrap() {
+            assert_eq!(answer.status(), 200);
+            kept += 1;
+        }
+    }
+    assert_eq!(stack.collector.exit_code(), Some(0), "{}", stack.collector.log());
+    // Spans answered are spans kept, and their orders are derived.
+    let count = async |sql: &str| stack.query(sql).await[0].parse::<u64>().unwrap();
+    assert!(count("SELECT count() FROM otel_traces").await >= kept);
+    let spans = count("SELECT count() FROM otel_traces").await;
+    assert_eq!(count("SELECT count() FROM orders FINAL").await, spans);
+}
