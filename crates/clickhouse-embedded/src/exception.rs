@@ -30,7 +30,7 @@ pub(crate) enum Code {
     CannotReadFromSocket = 95,
     UnknownSetting = 115,
     Readonly = 164,
-    QueryIsTooLarge = 307,
+    QueryIsTooLarge = 229,
     TooManySimultaneousQueries = 202,
     SocketTimeout = 209,
     QueryWithSameIdIsAlreadyRunning = 216,
@@ -116,15 +116,17 @@ impl Exception {
             194 => StatusCode::UNAUTHORIZED,
             192 | 193 | 497 | 512 | 516 => StatusCode::FORBIDDEN,
             // CANNOT_PARSE_* and what else is wrong with the request itself.
-            6 | 25 | 26 | 27 | 36 | 38 | 41 | 44 | 53 | 62 | 67 | 68 | 72 | 117 | 15 | 8 | 10
-            | 166 | 168 | 427 | 434 | 441 | 676 | 675 | 376 | 321 | 371 => StatusCode::BAD_REQUEST,
-            46 | 47 | 50 | 56 | 60 | 63 | 73 | 78 | 81 | 115 | 145 | 211 | 336 | 511 => {
+            6 | 8 | 15 | 25 | 26 | 27 | 36 | 37 | 38 | 41 | 44 | 53 | 62 | 72 | 117 | 123 | 167
+            | 168 | 223 | 321 | 376 | 427 | 441 | 675 | 676 => StatusCode::BAD_REQUEST,
+            // UNKNOWN_*.
+            46 | 47 | 50 | 56 | 60 | 63 | 73 | 78 | 81 | 115 | 152 | 336 | 511 => {
                 StatusCode::NOT_FOUND
             }
-            307 => StatusCode::PAYLOAD_TOO_LARGE,
+            229 => StatusCode::PAYLOAD_TOO_LARGE,
             48 => StatusCode::NOT_IMPLEMENTED,
             76 | 202 | 209 | 439 => StatusCode::SERVICE_UNAVAILABLE,
             381 => StatusCode::LENGTH_REQUIRED,
+            779 => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             159 => StatusCode::REQUEST_TIMEOUT,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -106,10 +106,10 @@ pub struct Limits {
     /// How long a query queues.
     #[arg(long, env = "WAYBILL_ENGINE_QUEUE_WAIT_MAX", default_value = "10s", value_parser = duration)]
     pub queue_wait_max: Duration,
-    /// Bytes of a statement's text, parameters included; more is 413 with code 307.
+    /// Bytes of a statement's text, parameters included; more is 413 with code 229.
     #[arg(long, env = "WAYBILL_ENGINE_QUERY_BYTES_MAX", default_value_t = 1 << 20)]
     pub query_bytes_max: usize,
-    /// Bytes of one decoded request body; more fails the insert with code 307.
+    /// Bytes of one decoded request body; more fails the insert with code 229.
     #[arg(long, env = "WAYBILL_ENGINE_BODY_BYTES_MAX", default_value_t = 4 << 30)]
     pub body_bytes_max: u64,
     /// Bytes of a result held back so that its errors and figures stand in the headers; a larger

@@ -21,7 +21,7 @@ impl Text {
     /// or is the data of its INSERT.
     ///
     /// # Errors
-    /// 307 when the text is too long; the body's own.
+    /// 229 when the text is too long; the body's own.
     pub(crate) fn read(
         url: &str,
         body: Box<dyn Read + Send>,
@@ -58,7 +58,7 @@ impl Text {
     /// Makes the data part of the statement, for an INSERT whose values hold parameters.
     ///
     /// # Errors
-    /// 307 when it is too long; the body's own.
+    /// 229 when it is too long; the body's own.
     pub(super) fn join(&mut self, limits: &Limits) -> Result<(), Exception> {
         let max = limits.query_bytes_max;
         let room = (max + 1).saturating_sub(self.statement.len()) as u64;
