@@ -142,3 +142,162 @@ fn time(row: &Row, column: &str) -> Option<DateTime<Utc>> {
 fn rfc3339<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::rule::RuleSet;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn now() -> DateTime<Utc> {
+        DateTime::parse_from_rfc3339("2026-11-23T10:00:00Z").unwrap().with_timezone(&Utc)
+    }
+
+    fn calculation() -> RuleSet {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
+        let mut set = RuleSet::read_folder(&folder).unwrap();
+        set.set_urls("https://orders.example", "https://wiki.example/runbook");
+        set
+    }
+
+    /// A row of `CalculationOverOneHour`, with some columns replaced.
+    fn row(changes: serde_json::Value) -> Row {
+        let mut row: Row = serde_json::from_value(json!({
+            "order": "W-1001",
+            "channel": "b2c",
+            "part": "running",
+            "requested_at": "2026-11-23T08:50:00.000Z",
+            "started_at": "2026-11-23T08:55:00.000Z",
+            "as_of": "2026-11-23T10:00:00.000Z",
+            "run": 2,
+            "attempt": 3,
+            "source": "calc-engine",
+            "starts_at": "2026-11-23T09:50:00.000Z",
+            "ends_at": null,
+        }))
+        .unwrap();
+        row.extend(serde_json::from_value::<Row>(changes).unwrap());
+        row
+    }
+
+    fn rendered(rows: &[Row], now: DateTime<Utc>) -> Rendered {
+        let set = calculation();
+        let rule = set.rules().find(|rule| rule.name == "CalculationOverOneHour").unwrap();
+        render(rule, &set.templates, rows, now, HOUR)
+    }
+
+    #[test]
+    fn an_open_alert_is_posted_so() {
+        let rendered = rendered(&[row(json!({}))], now());
+        assert_eq!(rendered.failures, BTreeMap::new());
+        insta::assert_json_snapshot!(rendered.alerts);
+    }
+
+    #[test]
+    fn an_ended_alert_is_posted_so() {
+        let changes = json!({
+            "order": "П 7/№1", "channel": "b2b", "part": "answered",
+            "ends_at": "2026-11-23T09:59:30.250Z",
+        });
+        let rendered = rendered(&[row(changes)], now());
+        assert_eq!(rendered.failures, BTreeMap::new());
+        insta::assert_json_snapshot!(rendered.alerts);
+    }
+
+    #[test]
+    fn the_evidence_says_which_part_hangs() {
+        let none = json!(null);
+        let cases = [
+            (
+                json!({"part": "never_queued", "started_at": none, "attempt": 0, "source": ""}),
+                "never queued: the request for a price was not published",
+            ),
+            (
+                json!({"part": "queued", "started_at": none, "attempt": 0, "source": ""}),
+                "queued and not picked up since 2026-11-23 08:50 UTC",
+            ),
+            (json!({}), "running since 2026-11-23 08:55 UTC, attempt 3, on calc-engine"),
+            (json!({"attempt": 0, "source": ""}), "running since 2026-11-23 08:55 UTC"),
+            (
+                json!({"part": "failed"}),
+                "failed at attempt 3, on calc-engine; nothing has answered since",
+            ),
+            (
+                json!({"part": "failed", "attempt": 0, "source": ""}),
+                "failed; nothing has answered since",
+            ),
+            (
+                json!({"part": "answered", "ends_at": "2026-11-23T09:59:30Z"}),
+                "answered at 2026-11-23 09:59 UTC",
+            ),
+        ];
+        for (changes, expected) in cases {
+            let rendered = rendered(&[row(changes)], now());
+            assert_eq!(rendered.failures, BTreeMap::new());
+            assert_eq!(rendered.alerts[0].annotations["evidence"], expected);
+        }
+    }
+
+    /// Whatever happens to the order while the alert lives, and whenever it is looked at, the
+    /// labels and the start are the same: for Alertmanager it is one alert.
+    #[test]
+    fn the_identity_never_changes_while_the_alert_lives() {
+        let identity = |changes, minutes: u64| {
+            let now = now() + Duration::from_secs(60 * minutes);
+            let alert = rendered(&[row(changes)], now).alerts.remove(0);
+            (alert.labels, alert.starts_at)
+        };
+        let first = identity(json!({"part": "never_queued", "started_at": null}), 0);
+        for (changes, minutes) in [
+            (json!({"part": "queued", "channel": ""}), 1),
+            (json!({"part": "running", "attempt": 1}), 20),
+            (json!({"part": "failed", "source": "mes"}), 45),
+            (json!({"part": "running", "attempt": 2, "started_at": "2026-11-23T10:50:00Z"}), 60),
+            (json!({"part": "answered", "ends_at": "2026-11-23T11:10:00Z"}), 75),
+        ] {
+            assert_eq!(identity(changes, minutes), first);
+        }
+        assert_eq!(first.0["alertname"], "CalculationOverOneHour");
+        assert_eq!(first.0.len(), 4, "alertname, order, severity, team: {:?}", first.0);
+    }
+
+    #[test]
+    fn content_stays_the_same_until_the_alert_says_something_else() {
+        let hash = |changes, now| rendered(&[row(changes)], now).alerts[0].content_hash();
+        let later = now() + HOUR;
+        let before = hash(json!({}), now());
+        assert_eq!(before, hash(json!({}), later), "an open alert's end moves and says nothing");
+        assert_ne!(before, hash(json!({"attempt": 4}), later));
+        assert_ne!(before, hash(json!({"ends_at": "2026-11-23T09:59:30Z"}), now()));
+    }
+
+    #[test]
+    fn rows_of_one_label_set_are_one_alert() {
+        let ended = row(json!({"ends_at": "2026-11-23T09:55:00Z"}));
+        let open = row(json!({"starts_at": "2026-11-23T09:58:00Z"}));
+        for rows in [[ended.clone(), open.clone()], [open, ended]] {
+            let rendered = rendered(&rows, now());
+            assert_eq!((rendered.alerts.len(), rendered.folded), (1, 1));
+            assert!(rendered.alerts[0].open, "the open one stands");
+        }
+    }
+
+    #[test]
+    fn a_template_that_fails_does_not_hold_up_the_page() {
+        let rendered = rendered(&[row(json!({"requested_at": "noon"}))], now());
+        let text = &rendered.alerts[0].annotations["description"];
+        assert!(text.starts_with("(this text could not be made: "), "{text}");
+        assert!(rendered.failures.contains_key("CalculationOverOneHour/description"));
+    }
+
+    #[test]
+    fn a_long_annotation_is_cut_between_characters() {
+        let rendered = rendered(&[row(json!({"source": "ж".repeat(5000)}))], now());
+        let text = &rendered.alerts[0].annotations["evidence"];
+        assert!(text.len() <= ANNOTATION_BYTES_MAX && text.ends_with('…'), "{}", text.len());
+        assert_eq!(rendered.cut, 1);
+    }
+}

@@ -204,3 +204,130 @@ fn label(text: &Spanned<String>) -> Result<Label, &'static str> {
                   what changes while the alert lives is an annotation"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A rule file without a mistake.
+    const GOOD: &str = r#"groups:
+  - name: calculation
+    interval: 3s
+    rules:
+      - alert: Slow
+        sql: SELECT 1
+        labels:
+          severity: critical
+          team: on-call
+          order: "{{ order }}"
+        annotations:
+          summary: It is slow
+          description: Order {{ order }} is slow
+          runbook_url: "{{ runbook_url }}#Slow"
+"#;
+
+    fn findings(text: &str) -> Vec<Finding> {
+        let files = [("a.yaml".to_owned(), text.to_owned())];
+        RuleSet::parse(&files).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_good_file_is_taken() {
+        assert_eq!(findings(GOOD), []);
+        let set = RuleSet::parse(&[("a.yaml".to_owned(), GOOD.to_owned())]).unwrap();
+        let rule = &set.groups[0].rules[0];
+        assert_eq!(set.groups[0].interval, Duration::from_secs(3));
+        assert_eq!(rule.labels["team"], Label::Text("on-call".to_owned()));
+        assert_eq!(rule.labels["order"], Label::Column { column: "order".to_owned(), line: 10 });
+        assert_eq!((rule.place.file.as_str(), rule.place.sql_line), ("a.yaml", 6));
+    }
+
+    /// Each mistake: what is replaced in the good file, by what, and the line and reason given.
+    #[test]
+    fn every_mistake_has_its_line_and_reason() {
+        let cases: &[(&str, &str, u64, &str)] = &[
+            ("interval: 3s", "intervall: 3s", 3, "unknown field `intervall`"),
+            (
+                "        sql: SELECT 1\n",
+                "        sql: SELECT 1\n        for: 5m\n",
+                7,
+                "`for` is refused: how",
+            ),
+            (
+                "        sql: SELECT 1\n",
+                "        sql: SELECT 1\n        keep_firing_for: 5m\n",
+                7,
+                "`keep_firing_for` is refused",
+            ),
+            ("sql: SELECT 1", "expr: up == 0", 6, "`expr` is PromQL"),
+            ("        sql: SELECT 1\n", "", 5, "Slow has no `sql`"),
+            ("sql: SELECT 1", "sql: \" \"", 6, "`sql` is empty"),
+            (
+                "        sql: SELECT 1\n",
+                "        sql: SELECT 1\n        sql: SELECT 2\n",
+                7,
+                "duplicate",
+            ),
+            ("          severity: critical\n", "", 5, "no label `severity`"),
+            ("          team: on-call\n", "", 5, "no label `team`"),
+            ("severity: critical", "severity: urgent", 8, "one of critical, warning, info"),
+            ("team: on-call", "alertname: X", 9, "set from `alert`"),
+            ("team: on-call", "on-call: yes", 9, "no label name"),
+            ("order: \"{{ order }}\"", "order: \"{{ order }}!\"", 10, "labels are identity"),
+            ("order: \"{{ order }}\"", "order: \"{{ order | upper }}\"", 10, "labels are identity"),
+            ("order: \"{{ order }}\"", "order: \"\"", 10, "is empty"),
+            ("          summary: It is slow\n", "", 5, "no annotation `summary`"),
+            ("{{ order }} is slow", "{{ order is slow", 13, "syntax error"),
+            ("{{ order }} is slow", "{{ order | shout }} is slow", 13, "shout"),
+            ("alert: Slow", "alert: so slow", 5, "no alert name"),
+            ("alert: Slow", "record: slow", 5, "unknown field `record`"),
+            ("interval: 3s", "interval: 3", 3, "write for example"),
+            ("interval: 3s", "interval: 100ms", 3, "1 s to 3600 s"),
+            ("name: calculation", "name: \"\"", 2, "a group's name"),
+            ("groups:", "group:", 1, "unknown field `group`"),
+        ];
+        for (from, to, line, reason) in cases {
+            let text = GOOD.replacen(from, to, 1);
+            assert_ne!(text, GOOD, "{from}");
+            let found = findings(&text);
+            let told = found.iter().any(|f| f.line == *line && f.reason.contains(reason));
+            assert!(told, "{to}: expected line {line}, {reason:?}, got {found:#?}");
+        }
+    }
+
+    #[test]
+    fn names_are_unique_over_files_and_all_mistakes_are_told() {
+        let files =
+            [("a.yaml".to_owned(), GOOD.to_owned()), ("b.yaml".to_owned(), GOOD.to_owned())];
+        let findings = RuleSet::parse(&files).unwrap_err();
+        let told: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "b.yaml:2: group calculation stands twice; names are unique",
+                "b.yaml:5: alert Slow stands twice; names are unique",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_rules_of_the_product_are_in_order_and_in_the_runbook() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let set = RuleSet::read_folder(&root.join("rules")).unwrap();
+        let runbook = std::fs::read_to_string(root.join("runbook.md")).unwrap();
+        for rule in set.rules() {
+            let heading = format!("\n## {}\n", rule.name);
+            assert!(runbook.contains(&heading), "{} has no heading in runbook.md", rule.name);
+        }
+        assert!(set.rules().any(|rule| rule.name == "CalculationOverOneHour"));
+    }
+
+    #[test]
+    fn a_folder_without_rules_is_a_mistake() {
+        let folder = tempfile::tempdir().unwrap();
+        let found = RuleSet::read_folder(folder.path()).unwrap_err();
+        assert!(found[0].reason.contains("holds no rule"), "{found:?}");
+        let found = RuleSet::read_folder(&folder.path().join("nowhere")).unwrap_err();
+        assert!(found[0].reason.contains("cannot be read"), "{found:?}");
+    }
+}
