@@ -2,21 +2,8 @@
 
 use std::io::Write;
 use std::net::TcpStream;
-use std::time::Duration;
 
 use crate::process::Served;
-
-const RUNNING: &str = "SELECT count() FROM system.processes WHERE Settings['log_comment'] = 'left'";
-
-async fn becomes(served: &Served, sql: &str, wanted: &str) {
-    for _ in 0..600 {
-        if served.sql(sql).await == wanted {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("{sql} never became {wanted}");
-}
 
 async fn leaves(served: &Served, sql: &str) {
     let mut stream = TcpStream::connect(served.address()).unwrap();
@@ -25,9 +12,9 @@ async fn leaves(served: &Served, sql: &str) {
         format!("POST /?query_id=left HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
     stream.write_all(head.as_bytes()).unwrap();
     stream.write_all(sql.as_bytes()).unwrap();
-    becomes(served, RUNNING, "1").await;
+    served.runs("left", "1").await;
     drop(stream);
-    becomes(served, RUNNING, "0").await;
+    served.runs("left", "0").await;
 }
 
 #[tokio::test]
@@ -54,8 +41,8 @@ async fn a_client_that_takes_nothing_is_left_behind() {
         "POST /?query_id=left HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{sql}"
     );
     stream.write_all(head.as_bytes()).unwrap();
-    becomes(&served, RUNNING, "1").await;
-    becomes(&served, RUNNING, "0").await;
+    served.runs("left", "1").await;
+    served.runs("left", "0").await;
     drop(stream);
 }
 
@@ -67,7 +54,7 @@ async fn the_writer_kills_by_query_id() {
         "SELECT count() FROM numbers(1000000000000) WHERE NOT ignore(number)",
     );
     let kill = async {
-        becomes(&served, RUNNING, "1").await;
+        served.runs("left", "1").await;
         served.sql("KILL QUERY WHERE Settings['log_comment'] = 'left'").await
     };
     let (long, _) = tokio::join!(long, kill);

@@ -87,7 +87,7 @@ async fn memory_and_ids_are_bounded() {
     assert_eq!(answer.code(), 241, "{}", answer.text);
     let slow = served.post("?query_id=twice", "SELECT sleepEachRow(1) FROM numbers(2)");
     let again = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        served.runs("twice", "1").await;
         served.post("?query_id=twice", "SELECT 1").await
     };
     let (slow, again) = tokio::join!(slow, again);
@@ -100,4 +100,49 @@ fn without_passwords_only_loopback() {
     let (status, log) = Served::fails(folder.path(), &["--listen", "0.0.0.0:0"]);
     assert_eq!(status.code(), Some(64), "{log}");
     assert!(log.contains("not a loopback address"), "{log}");
+}
+
+/// Noise in the URL, in forms and in bodies: an error or an answer each time, and the next good
+/// request works.
+#[tokio::test]
+async fn garbage_is_answered() {
+    let served = Served::start(&[]);
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    println!("seed {state:#x}");
+    let mut noise = |length: usize| -> Vec<u8> {
+        let mut byte = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()[3]
+        };
+        (0..length).map(|_| byte()).collect()
+    };
+    let http = reqwest::Client::new();
+    for round in 0..200_usize {
+        let mut url: String = noise(60).iter().map(|byte| format!("%{byte:02x}")).collect();
+        if round % 3 == 0 {
+            url = format!("query={url}&param_{url}=1");
+        }
+        let mut form = b"--b\r\nContent-Disposition: form-data; name=\"query\"\r\n\r\n".to_vec();
+        form.extend(noise(200));
+        if round % 2 == 0 {
+            form.extend_from_slice(b"\r\n--b--\r\n");
+        }
+        let answers = [
+            served.send(http.post(format!("{}/?{url}", served.url)).body(noise(100))).await,
+            served
+                .send(
+                    http.post(format!("{}/", served.url))
+                        .header("Content-Type", "multipart/form-data; boundary=b")
+                        .body(form),
+                )
+                .await,
+            served.send(http.post(format!("{}/?decompress=1", served.url)).body(noise(300))).await,
+        ];
+        for answer in answers {
+            assert!((400..=501).contains(&answer.status), "{}: {}", answer.status, answer.text);
+        }
+    }
+    assert_eq!(served.sql("SELECT 1").await, "1");
 }

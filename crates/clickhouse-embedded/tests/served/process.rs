@@ -110,6 +110,21 @@ impl Served {
         answer.text.trim_end().to_owned()
     }
 
+    /// Waits until a statement gives `wanted`.
+    pub(crate) async fn becomes(&self, sql: &str, wanted: &str) {
+        let started = Instant::now();
+        while self.sql(sql).await != wanted {
+            assert!(started.elapsed() < PATIENCE, "{sql} never became {wanted}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits until a query of this id runs (or until none does).
+    pub(crate) async fn runs(&self, query_id: &str, wanted: &str) {
+        let filter = format!("Settings['log_comment'] = '{query_id}'");
+        self.becomes(&format!("SELECT count() FROM system.processes WHERE {filter}"), wanted).await;
+    }
+
     /// Runs a statement as the reader.
     pub(crate) async fn reader(&self, sql: &str) -> Answer {
         self.post("?user=reader", sql.to_owned()).await

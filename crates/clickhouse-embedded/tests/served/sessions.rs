@@ -1,6 +1,6 @@
 //! Sessions: what they keep, whose they are, when they end.
 
-use crate::process::{Served, until};
+use crate::process::Served;
 
 #[tokio::test]
 async fn a_session_keeps_tables_settings_and_database() {
@@ -39,28 +39,12 @@ async fn a_busy_session_is_locked_and_an_old_one_is_gone() {
     assert_eq!(missing.code(), 372);
     assert_eq!(served.post("?session_id=x&session_timeout=601", "SELECT 1").await.code(), 374);
     assert_eq!(served.post("?session_id=x&session_timeout=soon", "SELECT 1").await.code(), 374);
-    let long = served.post("?session_id=x", "SELECT sleepEachRow(1) FROM numbers(3)");
+    let long = served.post("?session_id=x&query_id=long", "SELECT sleepEachRow(1) FROM numbers(3)");
     let other = async {
-        until("the long query runs", || {
-            let seen = std::process::Command::new("curl")
-                .args(["-s", &served.url, "-d"])
-                .arg("SELECT count() FROM system.processes WHERE query LIKE 'SELECT sleep%'")
-                .output()
-                .unwrap();
-            (seen.stdout == b"1\n").then_some(())
-        });
+        served.runs("long", "1").await;
         served.post("?session_id=x", "SELECT 1").await
     };
-    let (long, other) = tokio::join!(
-        async {
-            tokio::spawn(async { 0 }).await.unwrap();
-            long.await
-        },
-        async {
-            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-            other.await
-        }
-    );
+    let (long, other) = tokio::join!(long, other);
     assert_eq!((long.code(), other.code()), (0, 373), "{}", other.text);
     assert_eq!(served.post("?session_id=y&session_timeout=1", "SELECT 1").await.code(), 0);
     let third = served.post("?session_id=z", "SELECT 1").await;

@@ -1,7 +1,5 @@
 //! Stops, crashes, and a second process on the folder.
 
-use std::time::Duration;
-
 use crate::process::Served;
 
 #[tokio::test]
@@ -12,10 +10,7 @@ async fn sigterm_drains_what_runs() {
     let slow = served
         .post("?query_id=slow", "INSERT INTO t SELECT number + sleepEachRow(0.5) FROM numbers(4)");
     let stop = async {
-        let running = "SELECT count() FROM system.processes WHERE Settings['log_comment'] = 'slow'";
-        while served.sql(running).await != "1" {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        served.runs("slow", "1").await;
         served.signal("-TERM");
     };
     let (slow, ()) = tokio::join!(slow, stop);
@@ -40,11 +35,8 @@ async fn the_drain_has_a_deadline() {
                 .ok()
         }
     });
-    while served.sql("SELECT count() FROM system.processes WHERE query LIKE 'SELECT sleep%'").await
-        != "1"
-    {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let sleeping = "SELECT count() FROM system.processes WHERE query LIKE 'SELECT sleep%'";
+    served.becomes(sleeping, "1").await;
     served.signal("-TERM");
     assert_eq!(served.wait().code(), Some(0));
     // Cancelled and told so, or cut off.
