@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+/// Set to anything, it keeps the folders of tests that went well, too.
+pub const KEEP_VARIABLE: &str = "WAYBILL_TEST_KEEP";
+
 /// A folder that is removed once its work is done well, and kept, and named, when not.
 #[derive(Debug)]
 pub struct Folder {
@@ -56,9 +59,10 @@ impl Folder {
         self.path.join("ports")
     }
 
-    /// All went well: a private folder goes.
+    /// All went well: a private folder goes, unless [`KEEP_VARIABLE`] is set.
     pub fn done(mut self) {
-        if std::mem::take(&mut self.private)
+        if std::env::var_os(KEEP_VARIABLE).is_none()
+            && std::mem::take(&mut self.private)
             && let Err(error) = std::fs::remove_dir_all(&self.path)
         {
             tracing::warn!(path = %self.path.display(), %error, "a folder stays");

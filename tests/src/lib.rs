@@ -16,6 +16,7 @@ pub mod otlp;
 pub mod traffic;
 pub mod pages;
 pub mod comparison;
+pub mod clients;
 pub mod demo;
 
 pub use stack::Stack;
