@@ -98,6 +98,16 @@ fn settings(request: &Request, limits: &Limits) -> Result<Vec<(String, String)>,
             "readonly" if value != "0" => readonly = Some(if value == "1" { "1" } else { "2" }),
             "log_comment" => {}
             "max_execution_time" => time = Some(value),
+            "max_memory_usage" => {
+                check_bound(name, value, limits.query_memory_bytes_max)?;
+                settings.push((name.clone(), value.clone()));
+            }
+            "max_threads" if reader => {
+                let cores = std::thread::available_parallelism().map_or(1, usize::from);
+                let max = if limits.threads_max > 0 { limits.threads_max } else { cores };
+                check_bound(name, value, max as u64)?;
+                settings.push((name.clone(), value.clone()));
+            }
             _ => settings.push((name.clone(), value.clone())),
         }
     }
@@ -105,6 +115,18 @@ fn settings(request: &Request, limits: &Limits) -> Result<Vec<(String, String)>,
     settings.push(("log_comment".to_owned(), request.query_id.clone()));
     settings.extend(readonly.map(|value| ("readonly".to_owned(), value.to_owned())));
     Ok(settings)
+}
+
+/// A client may ask for less than the operator's bound (0: none), not for more, nor for none.
+fn check_bound(name: &str, asked: &str, max: u64) -> Result<(), Exception> {
+    match asked.parse::<u64>() {
+        Ok(value) if max > 0 && (value == 0 || value > max) => {
+            let message = format!("Setting {name} shouldn't be greater than {max}");
+            Err(Exception::new(Code::SettingConstraintViolation, message))
+        }
+        // What is no number gets the engine's own words.
+        _ => Ok(()),
+    }
 }
 
 fn execution_time(asked: Option<&String>, cap: Duration) -> Result<String, Exception> {

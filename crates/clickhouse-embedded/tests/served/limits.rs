@@ -85,6 +85,15 @@ async fn memory_and_ids_are_bounded() {
     let hungry = "SELECT uniqExact(number) FROM numbers(10000000)";
     let answer = served.post("", hungry).await;
     assert_eq!(answer.code(), 241, "{}", answer.text);
+    for (query, code) in [
+        ("?max_memory_usage=0", 452),
+        ("?max_memory_usage=50000001", 452),
+        ("?max_memory_usage=40000000", 0),
+        ("?user=reader&max_threads=100000", 452),
+        ("?user=reader&max_threads=1", 0),
+    ] {
+        assert_eq!(served.post(query, "SELECT 1").await.code(), code, "{query}");
+    }
     let slow = served.post("?query_id=twice", "SELECT sleepEachRow(1) FROM numbers(2)");
     let again = async {
         served.runs("twice", "1").await;
