@@ -94,12 +94,7 @@ impl Evaluator {
                 .evaluation_seconds
                 .get_or_create(&by)
                 .observe(begun.elapsed().as_secs_f64());
-            let result = match &outcome {
-                Ok(_) => "ok",
-                Err(QueryError::Unavailable(_)) => "unavailable",
-                Err(QueryError::Refused(_)) => "refused",
-                Err(QueryError::Garbled(_)) => "garbled",
-            };
+            let result = outcome.as_ref().map_or_else(QueryError::kind, |_| "ok");
             let by_result = ByRuleAnd { rule: rule.name.clone(), result };
             self.figures.evaluations.get_or_create(&by_result).inc();
             match outcome {
@@ -164,8 +159,9 @@ impl Evaluator {
         if !rendered.failures.is_empty() {
             self.figures.render_failures.get_or_create(&by).inc();
         }
+        let kind = rendered.failures.keys().cloned().collect::<Vec<_>>().join(", ");
         let told = rendered.failures.iter().map(|(what, why)| format!("{what}: {why}"));
-        self.tell_once(rule, &told.collect::<Vec<_>>().join("; "), troubles);
+        self.tell_once(rule, &kind, &told.collect::<Vec<_>>().join("; "), troubles);
         let letter = Arc::new(rendered.alerts);
         for mailbox in &self.mailboxes {
             mailbox.put(&rule.name, Arc::clone(&letter));
@@ -173,18 +169,24 @@ impl Evaluator {
     }
 
     fn complain(&self, rule: &Rule, error: &QueryError, troubles: &mut BTreeMap<String, String>) {
-        if matches!(error, QueryError::Unavailable(_)) {
+        if matches!(error, QueryError::Unreachable(_)) {
             self.store_state.turned(&self.figures, Some(error));
         } else {
-            self.tell_once(rule, &error.to_string(), troubles);
+            self.tell_once(rule, error.kind(), &error.to_string(), troubles);
         }
     }
 
-    /// Logs a rule's trouble when it is another than the last time; empty: none.
-    fn tell_once(&self, rule: &Rule, trouble: &str, troubles: &mut BTreeMap<String, String>) {
-        let before = troubles.insert(rule.name.clone(), trouble.to_owned()).unwrap_or_default();
-        match (trouble.is_empty(), before == trouble) {
-            (false, false) => tracing::error!(rule = rule.name, error = trouble, "rule in trouble"),
+    /// Logs a rule's trouble when it is of another kind than the last time; empty: none.
+    fn tell_once(
+        &self,
+        rule: &Rule,
+        kind: &str,
+        error: &str,
+        troubles: &mut BTreeMap<String, String>,
+    ) {
+        let before = troubles.insert(rule.name.clone(), kind.to_owned()).unwrap_or_default();
+        match (kind.is_empty(), before == kind) {
+            (false, false) => tracing::error!(rule = rule.name, error, "rule in trouble"),
             (true, false) => tracing::info!(rule = rule.name, "rule in order again"),
             (_, true) => {}
         }

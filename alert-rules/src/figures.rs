@@ -20,7 +20,7 @@ pub(crate) struct ByRule {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct ByRuleAnd {
     pub(crate) rule: String,
-    /// `ok`, `unavailable`, `refused` or `garbled`; of alerts `open` or `ended`.
+    /// `ok`, `unreachable`, `unanswered`, `refused` or `garbled`; of alerts `open` or `ended`.
     pub(crate) result: &'static str,
 }
 
@@ -71,7 +71,7 @@ impl Figures {
             || Histogram::new(exponential_buckets(BUCKETS.0, BUCKETS.1, BUCKETS.2));
         let seconds = Family::<ByRule, Histogram, _>::new_with_constructor(histogram);
         Self {
-            store_up: metrics.add("store_up", "1 while the store answers", Gauge::default()),
+            store_up: metrics.add("store_up", "1 while the store can be reached", Gauge::default()),
             evaluations: metrics.add("evaluations", "Evaluations of rules", Family::default()),
             evaluation_seconds: metrics.add(
                 "evaluation_seconds",

@@ -52,15 +52,30 @@ pub(crate) struct Answer {
 /// A query gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum QueryError {
-    /// The store cannot be reached, is overloaded, or took too long: try again.
-    #[error("the store does not answer: {0}")]
-    Unavailable(String),
+    /// The store cannot be reached: no query will be answered.
+    #[error("the store cannot be reached: {0}")]
+    Unreachable(String),
+    /// The store is overloaded, or this query took too long: try again.
+    #[error("the store did not answer the query: {0}")]
+    Unanswered(String),
     /// The store refuses the query: it must be changed.
     #[error("the store refuses the query: {0}")]
     Refused(String),
     /// The answer is not what was asked for.
     #[error("the store's answer is not understood: {0}")]
     Garbled(String),
+}
+
+impl QueryError {
+    /// One word, for metrics, and to tell a new trouble from the same again.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "unreachable",
+            Self::Unanswered(_) => "unanswered",
+            Self::Refused(_) => "refused",
+            Self::Garbled(_) => "garbled",
+        }
+    }
 }
 
 /// Asks a query and reads all of the answer within `deadline`.
@@ -73,7 +88,7 @@ pub(crate) async fn ask(
     deadline: Duration,
 ) -> Result<Answer, QueryError> {
     let bytes = tokio::time::timeout(deadline, read(store, sql)).await.map_err(|_| {
-        QueryError::Unavailable(format!("no answer within {} s", deadline.as_secs_f64()))
+        QueryError::Unanswered(format!("nothing within {} s", deadline.as_secs_f64()))
     })??;
     parse(&String::from_utf8_lossy(&bytes))
 }
@@ -97,11 +112,10 @@ fn told(error: &clickhouse::error::Error) -> QueryError {
     match error {
         Error::BadResponse(text) => match code_of(text) {
             Some(code) if !PASSING_CODES.contains(&code) => QueryError::Refused(first_line(text)),
-            _ => QueryError::Unavailable(first_line(text)),
+            _ => QueryError::Unanswered(first_line(text)),
         },
-        Error::Network(_) | Error::TimedOut | Error::Other(_) => {
-            QueryError::Unavailable(daemon::log::chain(error))
-        }
+        Error::TimedOut => QueryError::Unanswered(error.to_string()),
+        Error::Network(_) | Error::Other(_) => QueryError::Unreachable(daemon::log::chain(error)),
         _ => QueryError::Garbled(daemon::log::chain(error)),
     }
 }

@@ -158,7 +158,7 @@ mod tests {
             ),
             ("{{ order }}", serde_json::json!({}), Err("undefined value")),
             (
-                "{% for a in range(10000) %}{% for b in range(10000) %}{{ n }}{% endfor %}{% endfor %}",
+                "{% for a in range(999) %}{% for b in range(999) %}{{ n }}{% endfor %}{% endfor %}",
                 serde_json::json!({"n": 1}),
                 Err("ran out of fuel"),
             ),

@@ -77,6 +77,13 @@ impl Stack {
         self.engine.take().unwrap().child.kill().await.unwrap();
     }
 
+    /// The engine keeps its connections and does nothing any more.
+    pub(crate) fn hang_store(&self) {
+        let id = self.engine.as_ref().and_then(|engine| engine.child.id()).unwrap();
+        let id = rustix::process::Pid::from_raw(id.cast_signed()).unwrap();
+        rustix::process::kill_process(id, rustix::process::Signal::STOP).unwrap();
+    }
+
     fn store_url(&self) -> String {
         format!("http://{}", self.store_address)
     }
