@@ -10,11 +10,17 @@ SELECT
     min((length(Evidence) = 0, mapSort(Evidence))).2 AS Evidence
 FROM (
     SELECT
-        arrayJoin(if(OrderId != '', [OrderId],
-            arrayMap(p -> p.1, arrayFilter(p -> p.2 = TraceId, {pairs:Array(Tuple(String, String))})))) AS OrderId,
-        Signal, Stage, EventTime, ReceivedAt, Source, TraceId, SpanId, Attempt, Evidence
+        OrderId, Signal, Stage, EventTime, ReceivedAt, Source, TraceId, SpanId, Attempt, Evidence
     FROM order_events
     WHERE OrderId IN {orders:Array(String)}
-        OR (OrderId = '' AND TraceId IN {traces:Array(String)})
+    UNION ALL
+    SELECT
+        pair.1 AS OrderId, Signal, Stage, EventTime, ReceivedAt, Source, TraceId, SpanId, Attempt,
+        Evidence
+    FROM order_events
+    INNER JOIN (
+        SELECT arrayJoin({pairs:Array(Tuple(String, String))}) AS pair, pair.2 AS PairedTraceId
+    ) AS paired ON paired.PairedTraceId = order_events.TraceId
+    WHERE order_events.OrderId = '' AND order_events.TraceId IN {traces:Array(String)}
 )
 GROUP BY OrderId, Signal, Stage, EventTime, Source
