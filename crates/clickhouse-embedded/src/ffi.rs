@@ -91,7 +91,9 @@ macro_rules! symbols {
                 // SAFETY: the signatures are those of the header named in the module's doc;
                 // the caller keeps the library loaded for the life of the process.
                 unsafe {
-                    Ok(Self { $($name: *library.get(concat!(stringify!($name), "\0").as_bytes())?,)* })
+                    Ok(Self {
+                        $($name: *library.get(concat!(stringify!($name), "\0").as_bytes())?,)*
+                    })
                 }
             }
         }

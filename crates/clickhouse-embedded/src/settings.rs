@@ -104,7 +104,8 @@ pub struct Limits {
     #[arg(long, env = "WAYBILL_ENGINE_QUEUED_MAX", default_value_t = 256)]
     pub queued_max: usize,
     /// How long a query queues.
-    #[arg(long, env = "WAYBILL_ENGINE_QUEUE_WAIT_MAX", default_value = "10s", value_parser = duration)]
+    #[arg(long, env = "WAYBILL_ENGINE_QUEUE_WAIT_MAX", value_parser = duration)]
+    #[arg(default_value = "10s")]
     pub queue_wait_max: Duration,
     /// Bytes of a statement's text, parameters included; more is 413 with code 229.
     #[arg(long, env = "WAYBILL_ENGINE_QUERY_BYTES_MAX", default_value_t = 1 << 20)]
@@ -123,16 +124,20 @@ pub struct Limits {
     #[arg(long, env = "WAYBILL_ENGINE_SESSIONS_MAX", default_value_t = 256)]
     pub sessions_max: usize,
     /// The longest `session_timeout` a client may ask for; more is code 374.
-    #[arg(long, env = "WAYBILL_ENGINE_SESSION_TIMEOUT_MAX", default_value = "1h", value_parser = duration)]
+    #[arg(long, env = "WAYBILL_ENGINE_SESSION_TIMEOUT_MAX", value_parser = duration)]
+    #[arg(default_value = "1h")]
     pub session_timeout_max: Duration,
     /// How long a client may neither send nor take anything; then its query is cancelled.
-    #[arg(long, env = "WAYBILL_ENGINE_CLIENT_IDLE_MAX", default_value = "5m", value_parser = duration)]
+    #[arg(long, env = "WAYBILL_ENGINE_CLIENT_IDLE_MAX", value_parser = duration)]
+    #[arg(default_value = "5m")]
     pub client_idle_max: Duration,
     /// The longest query of the reader; then code 159. A client may ask for less.
-    #[arg(long, env = "WAYBILL_ENGINE_READER_TIME_MAX", default_value = "60s", value_parser = duration)]
+    #[arg(long, env = "WAYBILL_ENGINE_READER_TIME_MAX", value_parser = duration)]
+    #[arg(default_value = "60s")]
     pub reader_time_max: Duration,
     /// The longest statement of the writer; then code 159. A client may ask for less.
-    #[arg(long, env = "WAYBILL_ENGINE_WRITER_TIME_MAX", default_value = "1h", value_parser = duration)]
+    #[arg(long, env = "WAYBILL_ENGINE_WRITER_TIME_MAX", value_parser = duration)]
+    #[arg(default_value = "1h")]
     pub writer_time_max: Duration,
     /// Bytes of memory of the whole engine; beyond them queries fail with code 241. 0: the
     /// engine's own 90 % of the machine.

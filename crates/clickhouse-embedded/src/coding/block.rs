@@ -212,7 +212,11 @@ mod tests {
         }
 
         #[test]
-        fn any_flipped_bit_is_noticed(plain in vec(any::<u8>(), 1..500), at in any::<usize>(), bit in 0..8_u8) {
+        fn any_flipped_bit_is_noticed(
+            plain in vec(any::<u8>(), 1..500),
+            at in any::<usize>(),
+            bit in 0..8_u8,
+        ) {
             let mut coded = pack(&plain);
             let at = at % coded.len();
             coded[at] ^= 1_u8 << bit;
@@ -225,9 +229,14 @@ mod tests {
         }
 
         #[test]
-        fn garbage_behind_a_right_checksum_never_panics(method in any::<u8>(), data in vec(any::<u8>(), 0..300), raw in 0_u32..100_000) {
+        fn garbage_behind_a_right_checksum_never_panics(
+            method in any::<u8>(),
+            data in vec(any::<u8>(), 0..300),
+            raw in 0_u32..100_000,
+        ) {
             let mut block = vec![method];
-            block.extend_from_slice(&u32::try_from(data.len() + HEADER_BYTES).unwrap().to_le_bytes());
+            let size = u32::try_from(data.len() + HEADER_BYTES).unwrap();
+            block.extend_from_slice(&size.to_le_bytes());
             block.extend_from_slice(&raw.to_le_bytes());
             block.extend_from_slice(&data);
             let mut coded = checksum(&block).to_vec();

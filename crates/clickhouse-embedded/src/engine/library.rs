@@ -23,9 +23,8 @@ pub(crate) fn find(given: Option<&Path>) -> Result<PathBuf, MissingLibrary> {
         return existing(path.to_path_buf());
     }
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
-    let package = PathBuf::from(format!(
-        "crates/clickhouse-embedded/engine/node_modules/@chdb/lib-linux-{architecture}-gnu/libchdb.so"
-    ));
+    let package = PathBuf::from("crates/clickhouse-embedded/engine/node_modules/@chdb")
+        .join(format!("lib-linux-{architecture}-gnu/libchdb.so"));
     let starts = [std::env::current_dir().ok(), std::env::current_exe().ok()];
     starts
         .iter()

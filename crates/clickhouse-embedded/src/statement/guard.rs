@@ -96,7 +96,10 @@ pub(crate) fn check(case: &Case<'_>, catalogue: &Catalogue) -> Result<(), Except
         3 => check_control(&tokens, case.backups)?,
         _ => return Err(denied("This statement is not served")),
     }
-    let infile = |pair: &[Token<'_>]| matches!(pair, [from, file] if from.is_word("FROM") && file.is_word("INFILE"));
+    let infile = |pair: &[Token<'_>]| match pair {
+        [from, file] => from.is_word("FROM") && file.is_word("INFILE"),
+        _ => false,
+    };
     if tokens.windows(2).any(infile) {
         return Err(denied("Files of the host are not served"));
     }

@@ -1,7 +1,7 @@
 //! The names that the guard lets through, and those that it stops.
 
 /// Table functions that make rows out of nothing or of tables that the user names.
-pub(super) const TABLE_FUNCTIONS: [&str; 18] = [
+pub(super) const TABLE_FUNCTIONS: [&str; 17] = [
     "numbers",
     "numbers_mt",
     "zeros",
@@ -15,15 +15,14 @@ pub(super) const TABLE_FUNCTIONS: [&str; 18] = [
     "view",
     "format",
     "dictionary",
-    "loop",
     "fuzzjson",
     "fuzzquery",
     "sqlstandardvalues",
     "viewexplain",
 ];
 /// Table functions that show a table's parts or a part of a database: for the writer.
-pub(super) const WRITER_TABLE_FUNCTIONS: [&str; 5] =
-    ["merge", "mergetreeindex", "mergetreeprojection", "mergetreetextindex", "input"];
+pub(super) const WRITER_TABLE_FUNCTIONS: [&str; 6] =
+    ["loop", "merge", "mergetreeindex", "mergetreeprojection", "mergetreetextindex", "input"];
 /// Functions that reach the host or another host and are no table functions.
 pub(super) const FUNCTIONS_DENIED: [&str; 14] = [
     "file",
