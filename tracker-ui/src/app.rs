@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 use daemon::{Health, Metrics, Stop};
 use order_model::Lifecycle;
 use order_store::{Reader, Store, Writer};
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Semaphore;
 
 use crate::measure::Measure;
@@ -102,6 +103,12 @@ impl App {
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.inner.limits
+    }
+
+    /// The gauge of open connections.
+    #[must_use]
+    pub fn open_connections(&self) -> Gauge {
+        self.inner.measure.connections.clone()
     }
 
     pub(crate) fn requests(&self) -> &Semaphore {

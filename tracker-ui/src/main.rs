@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use daemon::settings::{EXIT_OS, EXIT_SOFTWARE, refuse};
 use daemon::{Stop, serve, settings};
-use tracker_ui::{App, Settings, urls};
+use tracker_ui::{App, Settings, connections, urls};
 
 fn main() -> ExitCode {
     let settings: Settings = settings::parse();
@@ -43,8 +43,9 @@ async fn run(settings: Settings, app: App) -> anyhow::Result<ExitCode> {
         settings::write_ports_file(path, &[("tracker-ui", address)])?;
     }
     let watching = tokio::spawn(app.clone().watch_store(stop.clone()));
-    let router = urls::router(app);
-    serve::serve(listener, router, stop, settings.common.drain_deadline).await?;
+    let router = urls::router(app.clone());
+    let (open, drain_deadline) = (app.open_connections(), settings.common.drain_deadline);
+    connections::serve(listener, router, app.limits(), open, stop, drain_deadline).await;
     watching.abort();
     Ok(ExitCode::SUCCESS)
 }

@@ -60,6 +60,12 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "no-such-order", "There is no such order", detail)
     }
 
+    /// 404: no such address.
+    pub(crate) fn no_route(path: &str) -> Self {
+        let detail = format!("there is no {path:?}; /api/openapi.json describes what there is");
+        Self::new(StatusCode::NOT_FOUND, "no-such-address", "There is no such address", detail)
+    }
+
     /// 503: too many requests in hand.
     pub(crate) fn busy() -> Self {
         let detail = format!("too many requests at once; try again in {RETRY_AFTER_S} s");

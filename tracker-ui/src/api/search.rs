@@ -1,4 +1,5 @@
 //! `GET /api/v1/search?q=`.
+#![expect(unused_qualifications, reason = "utoipa's macro qualifies the parameters")]
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};

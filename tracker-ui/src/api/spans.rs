@@ -1,4 +1,5 @@
 //! `GET /api/v1/orders/{id}/spans`.
+#![expect(unused_qualifications, reason = "utoipa's macro qualifies the parameters")]
 
 use std::collections::BTreeMap;
 

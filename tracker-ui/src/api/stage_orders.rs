@@ -1,4 +1,5 @@
 //! `GET /api/v1/stages/{stage}/orders`.
+#![expect(unused_qualifications, reason = "utoipa's macro qualifies the parameters")]
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};

@@ -34,7 +34,6 @@ pub(crate) struct TraceView {
 pub(crate) struct SpanView {
     pub(crate) service: String,
     pub(crate) name: String,
-    pub(crate) kind: String,
     pub(crate) depth: usize,
     pub(crate) clock: String,
     pub(crate) length: String,
@@ -65,7 +64,7 @@ fn trace(locale: Locale, spans: &[&SpanItem], unfolded: bool) -> Option<TraceVie
     let first = spans.first()?;
     let from = spans.iter().map(|span| span.start).min()?;
     let to = spans.iter().map(|span| end(span)).max()?;
-    let total = to.saturating_sub(from).unsigned_abs().max(1);
+    let total = to.saturating_sub(from).unsigned_abs();
     let depths = depths(spans);
     let errors = spans.iter().filter(|span| span.status_code == "Error").count();
     let mut services: Vec<&str> = Vec::new();
@@ -78,13 +77,12 @@ fn trace(locale: Locale, spans: &[&SpanItem], unfolded: bool) -> Option<TraceVie
     let row = |span: &&SpanItem| SpanView {
         service: span.service.clone(),
         name: span.name.clone(),
-        kind: span.kind.clone(),
         depth: depths.get(span.span_id.as_str()).copied().unwrap_or(0),
         clock: locale.clock(order_model::time::to_millis(span.start)),
         length: locale.length(span.duration),
         error: span.status_code == "Error",
         message: span.status_message.clone(),
-        bar: bar(span, from, total),
+        bar: bar(span, from, total.max(1)),
     };
     Some(TraceView {
         id: first.trace_id.clone(),
