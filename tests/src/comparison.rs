@@ -93,3 +93,93 @@ fn one(differences: &mut Differences, expected: &OrderTruth, order: &Order) {
     let wanted = (expected.channel.name(), expected.kind.name());
     differences.check(&format!("{} (channel, kind)", expected.id), &wanted, &came);
 }
+
+#[cfg(test)]
+mod tests {
+    use simulator::population::{PopulationSettings, plan};
+    use simulator::truth::truth;
+
+    use super::*;
+    use crate::pages::{BoardStage, Conservation};
+
+    fn a_truth() -> Truth {
+        let mix = "b2c=1".parse().unwrap();
+        let settings = PopulationSettings { seed: 1, orders: 20, mix, hang_share: 0.2 };
+        let now_ms = 1_790_000_000_000;
+        truth(&plan(&settings, now_ms).orders, now_ms)
+    }
+
+    fn board_of(truth: &Truth) -> Board {
+        let stage = |(stage, count): (&simulator::stage::Stage, _)| {
+            let simulator::truth::StageCount { total, late, stuck } = count;
+            BoardStage { stage: stage.name().to_owned(), total, late, stuck }
+        };
+        let seen = truth.orders_total;
+        Board {
+            as_of: chrono::DateTime::UNIX_EPOCH,
+            active_alerts: None,
+            conservation: Conservation { seen, on_the_board: seen, difference: 0 },
+            stages: truth.stages.iter().map(|(name, count)| stage((name, *count))).collect(),
+        }
+    }
+
+    fn list_of(truth: &Truth) -> Vec<Order> {
+        let condition = |order: &OrderTruth| match (order.late, order.stuck) {
+            (true, _) => "late",
+            (_, true) => "stuck",
+            _ => "fine",
+        };
+        let order = |order: &OrderTruth| Order {
+            order_id: order.id.clone(),
+            stage: order.stage.name().to_owned(),
+            since: chrono::DateTime::UNIX_EPOCH,
+            condition: condition(order).to_owned(),
+            channel: order.channel.name().to_owned(),
+            kind: order.kind.name().to_owned(),
+        };
+        truth.orders.iter().map(order).collect()
+    }
+
+    #[test]
+    fn every_single_difference_is_found() {
+        let truth = a_truth();
+        assert!(board(&truth, &board_of(&truth)).none());
+        type Change = fn(&mut Board);
+        let changes: [(&str, Change); 6] = [
+            ("total", |board| board.stages[2].total += 1),
+            ("late", |board| board.stages[6].late += 1),
+            ("stuck", |board| board.stages[3].stuck += 1),
+            ("a stage missing", |board| drop(board.stages.remove(0))),
+            ("a stage too many", |board| board.stages[0].stage = "LIMBO".to_owned()),
+            ("conservation", |board| board.conservation.difference = 1),
+        ];
+        for (what, change) in changes {
+            let mut changed = board_of(&truth);
+            change(&mut changed);
+            assert!(!board(&truth, &changed).none(), "{what}");
+        }
+    }
+
+    #[test]
+    fn every_single_order_counts() {
+        let truth = a_truth();
+        assert!(orders(&truth, &list_of(&truth), false).none());
+        type Change = fn(&mut Vec<Order>);
+        let changes: [(&str, Change); 5] = [
+            ("missing", |list| drop(list.pop())),
+            ("twice", |list| list.push(list[0].clone())),
+            ("elsewhere", |list| list[0].stage = "LIMBO".to_owned()),
+            ("late", |list| list[0].condition = "late".to_owned()),
+            ("another channel", |list| list[0].channel = "b2b".to_owned()),
+        ];
+        for (what, change) in changes {
+            let mut changed = list_of(&truth);
+            change(&mut changed);
+            assert!(!orders(&truth, &changed, true).none(), "{what}");
+        }
+        let mut more = list_of(&truth);
+        more.push(Order { order_id: "ORD-2026-999".to_owned(), ..more[0].clone() });
+        assert!(orders(&truth, &more, true).none(), "a live order beside the truth");
+        assert!(!orders(&truth, &more, false).none(), "an order nobody made");
+    }
+}

@@ -20,7 +20,7 @@ impl Folder {
     /// # Errors
     /// It cannot be made.
     pub fn private() -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("waybill-").tempdir();
+        let folder = tempfile::Builder::new().prefix("waybill-stack-").tempdir();
         let path = folder.context("making a temporary folder")?.keep();
         Self { path, private: true }.furnished()
     }

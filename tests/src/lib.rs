@@ -13,6 +13,8 @@ pub mod process;
 pub mod parts;
 pub mod stack;
 pub mod otlp;
+pub mod relay;
+pub mod replay;
 pub mod traffic;
 pub mod pages;
 pub mod comparison;
