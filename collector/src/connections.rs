@@ -1,9 +1,11 @@
 //! The accept loop of the OTLP ports: HTTP/1 and HTTP/2 with bounds on connections.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
 use daemon::Stop;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -41,15 +43,24 @@ pub async fn serve(
             accepted = accept(&listener, &slots) => accepted,
         };
         let Some((stream, slot)) = accepted else { continue };
-        let service = TowerToHyperService::new(router.clone());
+        let spoken = Arc::new(AtomicBool::new(false));
+        let service = TowerToHyperService::new(watched_router(&router, &spoken));
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let watched = graceful.watch(connection);
         let open = open.clone();
         open.inc();
+        let silence_max = settings.header_read_timeout;
         tokio::spawn(async move {
-            // Broken connections are the client's business; they are not worth a warning.
-            if let Err(error) = watched.await {
-                tracing::debug!(error, "connection ended");
+            tokio::select! {
+                ended = watched => {
+                    // Broken connections are the client's business; not worth a warning.
+                    if let Err(error) = ended {
+                        tracing::debug!(error, "connection ended");
+                    }
+                }
+                () = silence(&spoken, silence_max) => {
+                    tracing::debug!("connection without a request closed");
+                }
             }
             open.dec();
             drop(slot);
@@ -80,6 +91,24 @@ async fn accept(
             None
         }
     }
+}
+
+/// Returns when no request came within `silence_max`. The timers of HTTP/1 and HTTP/2 begin only
+/// once the protocol is known, so that a peer that says nothing would stay for ever.
+async fn silence(spoken: &AtomicBool, silence_max: Duration) {
+    tokio::time::sleep(silence_max).await;
+    if spoken.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// The router, noting that a request came.
+fn watched_router(router: &Router, spoken: &Arc<AtomicBool>) -> Router {
+    let spoken = Arc::clone(spoken);
+    router.clone().layer(axum::middleware::map_request(move |request: Request| {
+        spoken.store(true, Ordering::Relaxed);
+        std::future::ready(request)
+    }))
 }
 
 fn builder(settings: &ConnectionSettings) -> Builder<TokioExecutor> {

@@ -84,6 +84,7 @@ struct Parts {
     metrics: CollectorMetrics,
     store_watch: Watch,
     stitch_watch: Watch,
+    sweep_watch: Watch,
 }
 
 /// Runs the collector until `stop`.
@@ -107,6 +108,7 @@ pub async fn run(settings: Settings, lifecycle: Lifecycle, stop: Stop) -> Result
         mailbox: Arc::new(Mailbox::new(settings.stitch.stitch_pending_max, metrics.clone())),
         store_watch: health.watch("store", PROGRESS_AGE_MAX),
         stitch_watch: health.watch("stitcher", PROGRESS_AGE_MAX),
+        sweep_watch: health.watch("sweep", settings.stitch.sweep_interval + PROGRESS_AGE_MAX),
         metrics,
     };
 
@@ -198,7 +200,7 @@ async fn work(
     mut servers: JoinSet<()>,
     stop: &Stop,
 ) -> Result<(), RunError> {
-    let Parts { store, mailbox, metrics, store_watch, stitch_watch } = parts;
+    let Parts { store, mailbox, metrics, store_watch, stitch_watch, sweep_watch } = parts;
     let inserter = Inserter::new(
         jobs,
         Writer::new(store.clone()),
@@ -214,15 +216,15 @@ async fn work(
     drop(inserter);
     let stitcher = Stitcher::new(store.clone());
     let mut stitchers = JoinSet::new();
-    let (limits, watch) = (settings.stitch.clone(), stitch_watch);
+    let limits = settings.stitch.clone();
     stitchers.spawn({
         let (mailbox, stitcher, limits) = (Arc::clone(&mailbox), stitcher.clone(), limits.clone());
-        let (watch, metrics) = (watch.clone(), metrics.clone());
-        async move { stitch::run(&mailbox, &stitcher, &limits, &watch, &metrics).await }
+        let metrics = metrics.clone();
+        async move { stitch::run(&mailbox, &stitcher, &limits, &stitch_watch, &metrics).await }
     });
     stitchers.spawn({
         let (mailbox, stop) = (Arc::clone(&mailbox), stop.clone());
-        async move { stitch::sweep(&mailbox, &stitcher, &limits, &watch, &metrics, &stop).await }
+        async move { stitch::sweep(&mailbox, &stitcher, &limits, &sweep_watch, &metrics, &stop).await }
     });
     let ping = tokio::spawn(ping(store, store_watch, stop.clone()));
     intake.open();

@@ -15,6 +15,8 @@ use crate::settings::StitchSettings;
 
 /// Wait after a failed derivation before the same orders are tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// How often an idle stitch task says that it is well.
+const IDLE_REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Orders and traces that wait to be derived again.
 #[derive(Debug)]
@@ -136,12 +138,10 @@ pub async fn run(
             Next::Stitch(chunk, since) => (chunk, since),
             Next::End => return,
             Next::Wait => {
-                if !failing {
-                    watch.progressed();
-                }
-                // Idle is progress, too: look in at least as often as the sweep does.
+                watch.progressed();
+                // Idle is progress, too, and is reported.
                 let waited = mailbox.arrived.notified();
-                let _ = tokio::time::timeout(settings.sweep_interval, waited).await;
+                let _ = tokio::time::timeout(IDLE_REPORT_INTERVAL, waited).await;
                 continue;
             }
         };

@@ -8,4 +8,5 @@ mod grpc;
 mod bad_input;
 mod orders;
 mod outage;
+mod pressure;
 mod process;

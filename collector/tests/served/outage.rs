@@ -12,7 +12,7 @@ const PROTOBUF: &str = "application/x-protobuf";
 
 #[tokio::test]
 async fn while_the_store_is_away_senders_are_told_to_come_again() {
-    let mut stack = Stack::start(&["--insert-deadline", "200ms", "--retry-after", "3s"]).await;
+    let mut stack = Stack::start(&["--insert-deadline", "5s", "--retry-after", "3s"]).await;
     let body = traces("shop", vec![span(1, 1, vec![])]).encode_to_vec();
     stack.engine.kill();
 

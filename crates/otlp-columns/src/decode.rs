@@ -125,12 +125,18 @@ impl Signal {
         let objects = body.iter().filter(|byte| **byte == b'{').count();
         check_weight(objects.saturating_mul(JSON_OBJECT_BYTES) + body.len(), limits)?;
         let text = String::from_utf8_lossy(body);
-        let repaired_strings = usize::from(matches!(text, Cow::Owned(_)));
-        let request = match self {
-            Self::Traces => Request::Traces(json::traces(&text)?),
-            Self::Logs => Request::Logs(json::logs(&text)?),
+        let not_utf8 = usize::from(matches!(text, Cow::Owned(_)));
+        let (request, halves) = match self {
+            Self::Traces => {
+                let (request, repaired) = json::traces(&text)?;
+                (Request::Traces(request), repaired)
+            }
+            Self::Logs => {
+                let (request, repaired) = json::logs(&text)?;
+                (Request::Logs(request), repaired)
+            }
         };
-        Ok(Decoded { request, repaired_strings })
+        Ok(Decoded { request, repaired_strings: not_utf8 + halves })
     }
 }
 

@@ -6,6 +6,7 @@
 //! <https://protobuf.dev/programming-guides/json/>. Unknown keys are ignored everywhere.
 
 mod scalar;
+mod surrogates;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -15,19 +16,30 @@ use opentelemetry_proto::tonic::logs::v1 as logs;
 use opentelemetry_proto::tonic::resource::v1 as resource;
 use opentelemetry_proto::tonic::trace::v1 as trace;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use scalar::{Base64, Double, Enumerated, Hex, Int, Named};
 
+/// A request and how many strings had to be repaired to read it.
+type Read<T> = Result<(T, usize), serde_json::Error>;
+
 /// Reads a traces request.
-pub(crate) fn traces(text: &str) -> Result<ExportTraceServiceRequest, serde_json::Error> {
-    let request: TracesRequest = serde_json::from_str(text)?;
-    Ok(ExportTraceServiceRequest { resource_spans: all(request.resource_spans) })
+pub(crate) fn traces(text: &str) -> Read<ExportTraceServiceRequest> {
+    let (request, repaired) = read::<TracesRequest>(text)?;
+    Ok((ExportTraceServiceRequest { resource_spans: all(request.resource_spans) }, repaired))
 }
 
 /// Reads a logs request.
-pub(crate) fn logs(text: &str) -> Result<ExportLogsServiceRequest, serde_json::Error> {
-    let request: LogsRequest = serde_json::from_str(text)?;
-    Ok(ExportLogsServiceRequest { resource_logs: all(request.resource_logs) })
+pub(crate) fn logs(text: &str) -> Read<ExportLogsServiceRequest> {
+    let (request, repaired) = read::<LogsRequest>(text)?;
+    Ok((ExportLogsServiceRequest { resource_logs: all(request.resource_logs) }, repaired))
+}
+
+fn read<T: DeserializeOwned>(text: &str) -> Read<T> {
+    serde_json::from_str(text).map(|request| (request, 0)).or_else(|error| {
+        let (text, repaired) = surrogates::repair(text).ok_or(error)?;
+        Ok((serde_json::from_str(&text)?, repaired))
+    })
 }
 
 /// A list in which `null` and absence mean empty.

@@ -4,7 +4,7 @@ use super::*;
 
 fn span(fields: &str) -> trace::Span {
     let text = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{{fields}}}]}}]}}]}}"#);
-    let mut request = traces(&text).unwrap();
+    let (mut request, _) = traces(&text).unwrap();
     request.resource_spans.remove(0).scope_spans.remove(0).spans.remove(0)
 }
 
@@ -59,7 +59,7 @@ fn the_examples_of_the_specification_are_read() {
     assert_eq!(array.values.len(), 2);
     let text = r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"severityNumber":
         "SEVERITY_NUMBER_INFO2","body":{"stringValue":"b"},"traceId":""}]}]}]}"#;
-    let request = logs(text).unwrap();
+    let (request, _) = logs(text).unwrap();
     assert_eq!(request.resource_logs[0].scope_logs[0].log_records[0].severity_number, 10);
 }
 
@@ -71,4 +71,10 @@ fn what_is_no_request_is_an_error_with_its_place() {
     }
     let deep = format!("{}{}", r#"{"resourceSpans":"#.repeat(1_000), "}".repeat(1_000));
     assert!(traces(&deep).is_err());
+}
+
+#[test]
+fn half_a_character_costs_neither_its_request_nor_its_span() {
+    assert_eq!(span(r#""name":"cut \ud83d""#).name, "cut \u{fffd}");
+    assert_eq!(span(r#""name":"\ud83d\ude00""#).name, "\u{1f600}");
 }
