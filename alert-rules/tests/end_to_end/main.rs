@@ -124,6 +124,21 @@ async fn a_silent_store_resolves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_evaluator_waits_for_the_store_and_its_schema() {
+    let mut stack = Stack::without_store().await;
+    let evaluator = stack.evaluator(Path::new(RULES), &[]).await;
+    evaluator.logs("store does not answer").await;
+    evaluator.answers("/livez", "ok\n").await;
+    evaluator.answers("/readyz", "evaluation: has not started yet").await;
+    stack.start_store().await;
+    evaluator.logs("the store holds no schema yet").await;
+    stack.migrate().await;
+    evaluator.answers("/readyz", "ok\n").await;
+    stack.write(&Order::new("W-1").submitted(minutes_ago(75))).await;
+    stack.receiver.heard("W-1", "firing", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn neither_a_refused_alert_nor_a_hanging_alertmanager_holds_up_a_page() {
     let stack = Stack::start().await;
     // It accepts connections and never answers.

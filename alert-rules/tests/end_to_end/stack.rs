@@ -34,33 +34,45 @@ pub(crate) struct Evaluator {
 }
 
 impl Stack {
+    /// Everything at work, the schema made.
     pub(crate) async fn start() -> Self {
+        let mut stack = Self::without_store().await;
+        stack.start_store().await;
+        stack.migrate().await;
+        stack
+    }
+
+    /// Alertmanager and webhook at work, and an address for a store that is not there yet.
+    pub(crate) async fn without_store() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let receiver = Receiver::start().await;
         let (alertmanager, alertmanager_url) = alertmanager(folder.path(), &receiver).await;
-        let mut stack = Self {
+        let stack = Self {
             folder,
             http,
-            store_address: "127.0.0.1:0".to_owned(),
+            store_address: free_address(),
             engine: None,
             _alertmanager: alertmanager,
             alertmanager_url,
             receiver,
             started: AtomicU32::new(0),
         };
-        stack.start_store().await;
-        stack.store().migrate(&Lifecycle::default()).await.unwrap();
         let ready = format!("{}/-/ready", stack.alertmanager_url);
         until("Alertmanager", || async { stack.http.get(&ready).send().await.ok() }).await;
         stack
+    }
+
+    /// Makes the schema, as the collector does.
+    pub(crate) async fn migrate(&self) {
+        self.store().migrate(&Lifecycle::default()).await.unwrap();
     }
 
     fn number(&self) -> u32 {
         self.started.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Starts the engine on the port that it had before, if any.
+    /// Starts the engine on the stack's address.
     pub(crate) async fn start_store(&mut self) {
         let name = format!("engine-{}", self.number());
         let ports = self.folder.path().join(format!("{name}.ports"));
@@ -68,7 +80,7 @@ impl Stack {
         command.args(["--listen", &self.store_address, "--data"]);
         command.arg(self.folder.path().join("data")).arg("--ports-file").arg(&ports);
         let mut engine = Running::start(command, self.folder.path(), &name);
-        self.store_address = engine.address(&ports, "clickhouse-http").await;
+        engine.address(&ports, "clickhouse-http").await;
         self.engine = Some(engine);
         until("the engine", || async { self.store().ping().await.ok() }).await;
     }
@@ -165,6 +177,12 @@ impl Evaluator {
         self.running.log()
     }
 
+    /// Waits until the log says this.
+    pub(crate) async fn logs(&self, expected: &str) {
+        let what = format!("the log to say {expected:?}");
+        until(&what, || async { self.log().contains(expected).then_some(()) }).await;
+    }
+
     pub(crate) async fn get(&self, path: &str) -> String {
         let response = self.http.get(format!("{}{path}", self.url)).send().await.unwrap();
         response.text().await.unwrap()
@@ -207,8 +225,7 @@ async fn alertmanager(folder: &Path, receiver: &Receiver) -> (Running, String) {
     assert!(config.status.success());
     let path = folder.join("alertmanager.yml");
     std::fs::write(&path, config.stdout).unwrap();
-    // It cannot take a free port by itself: the port is found first, and free again when it binds.
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = free_address();
     let mut command = tokio::process::Command::new("prometheus-alertmanager");
     command
         .arg(format!("--config.file={}", path.display()))
@@ -217,4 +234,10 @@ async fn alertmanager(folder: &Path, receiver: &Receiver) -> (Running, String) {
         .arg("--cluster.listen-address=")
         .current_dir(folder);
     (Running::start(command, folder, "alertmanager"), format!("http://{address}"))
+}
+
+/// For those who cannot take a free port by themselves: found first, and free again when they
+/// bind it.
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
