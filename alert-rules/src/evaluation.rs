@@ -204,3 +204,22 @@ fn bounded(rule: &Rule, alerts_max: usize) -> String {
     }
     format!("SELECT * FROM (\n{}\n) ORDER BY {order} LIMIT {}", rule.sql, alerts_max + 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::rule::RuleSet;
+
+    use super::*;
+
+    #[test]
+    fn the_oldest_rows_come_first_in_every_evaluator() {
+        let text = "groups: [{name: g, rules: [{alert: A, sql: SELECT 1 -- one, \
+            labels: {severity: info, team: t, order: '{{ order }}', host: '{{ host }}'}, \
+            annotations: {summary: s, description: d, runbook_url: r}}]}]";
+        let set = RuleSet::parse(&[("a.yaml".to_owned(), text.to_owned())]).unwrap();
+        assert_eq!(
+            bounded(&set.groups[0].rules[0], 10),
+            "SELECT * FROM (\nSELECT 1 -- one\n) ORDER BY starts_at, `host`, `order` LIMIT 11"
+        );
+    }
+}

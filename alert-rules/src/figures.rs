@@ -7,6 +7,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 
+use crate::rows::QueryError;
+use crate::rule::RuleSet;
+
 /// Evaluations take 5 ms to 20 s.
 const BUCKETS: (f64, f64, u16) = (0.005, 2.0, 13);
 
@@ -130,6 +133,70 @@ impl Figures {
                 "When the Alertmanager last accepted a push",
                 Family::default(),
             ),
+        }
+    }
+
+    /// Shows every metric from the start, at zero: what appears only with its first event has no
+    /// rate at that event. A time of 0 means never.
+    pub(crate) fn begin(&self, set: &RuleSet, alertmanagers: &[String]) {
+        for group in &set.groups {
+            drop(self.ticks_missed.get_or_create(&ByGroup { group: group.name.clone() }));
+        }
+        for rule in set.rules() {
+            let by = ByRule { rule: rule.name.clone() };
+            for result in ["ok"].into_iter().chain(QueryError::KINDS) {
+                let by = ByRuleAnd { rule: rule.name.clone(), result };
+                drop(self.evaluations.get_or_create(&by));
+            }
+            for result in ["open", "ended"] {
+                drop(self.alerts.get_or_create(&ByRuleAnd { rule: rule.name.clone(), result }));
+            }
+            drop(self.evaluation_seconds.get_or_create(&by));
+            drop(self.evaluated_at.get_or_create(&by));
+            drop(self.alerts_over_bound.get_or_create(&by));
+            drop(self.rows_folded.get_or_create(&by));
+            drop(self.render_failures.get_or_create(&by));
+            drop(self.annotations_cut.get_or_create(&by));
+        }
+        for alertmanager in alertmanagers {
+            let by = ByTarget { alertmanager: alertmanager.clone() };
+            for result in ["ok", "unavailable"] {
+                let by = ByTargetAnd { alertmanager: alertmanager.clone(), result };
+                drop(self.pushes.get_or_create(&by));
+            }
+            drop(self.alertmanager_up.get_or_create(&by));
+            drop(self.alerts_pushed.get_or_create(&by));
+            drop(self.alerts_rejected.get_or_create(&by));
+            drop(self.pushed_at.get_or_create(&by));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_stands_in_the_readme() {
+        let metrics = Metrics::new("alert-rules", "0");
+        let figures = Figures::new(&metrics);
+        let text = "groups: [{name: g, rules: [{alert: A, sql: SELECT 1, \
+            labels: {severity: info, team: t}, \
+            annotations: {summary: s, description: d, runbook_url: r}}]}]";
+        let set = RuleSet::parse(&[("a.yaml".to_owned(), text.to_owned())]).unwrap();
+        figures.begin(&set, &["http://am:9093".to_owned()]);
+        let page = metrics.page();
+        let names: Vec<&str> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("# HELP waybill_alert_rules_"))
+            .filter_map(|rest| rest.split(' ').next())
+            .filter(|name| *name != "build")
+            .collect();
+        assert_eq!(names.len(), 15, "{page}");
+        let readme = include_str!("../README.md");
+        for name in names {
+            let told = [format!("`{name}`"), format!("`{name}_total`")];
+            assert!(told.iter().any(|name| readme.contains(name)), "{name} is not in README.md");
         }
     }
 }

@@ -103,14 +103,16 @@ async fn work(
     tracing::info!(rules = rules.rules().count(), groups = rules.groups.len(), "rules in order");
 
     let mut deliveries = JoinSet::new();
-    let mut mailboxes = Vec::new();
+    let (mut mailboxes, mut names) = (Vec::new(), Vec::new());
     for url in &settings.alertmanagers {
         let alertmanager = Alertmanager::new(url, limits.push_time_max, limits.batch_max)?;
+        names.push(alertmanager.name.clone());
         let mailbox = Mailbox::default();
         mailboxes.push(mailbox.clone());
         let delivery = Delivery::new(alertmanager, mailbox, figures.clone(), pushing.clone());
         deliveries.spawn(delivery.run(stop.clone()));
     }
+    figures.begin(&rules, &names);
     let templates = Arc::new(rules.templates);
     let evaluator =
         Evaluator { store, templates, limits: limits.clone(), mailboxes, figures, store_state };

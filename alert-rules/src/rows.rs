@@ -67,6 +67,9 @@ pub(crate) enum QueryError {
 }
 
 impl QueryError {
+    /// Every word that [`QueryError::kind`] gives.
+    pub(crate) const KINDS: [&'static str; 4] = ["unreachable", "unanswered", "refused", "garbled"];
+
     /// One word, for metrics, and to tell a new trouble from the same again.
     pub(crate) fn kind(&self) -> &'static str {
         match self {

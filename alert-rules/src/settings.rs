@@ -177,6 +177,22 @@ mod tests {
     }
 
     #[test]
+    fn every_flag_of_ours_stands_in_the_readme() {
+        let mut cli = <Cli as clap::CommandFactory>::command();
+        let readme = include_str!("../README.md");
+        let run = cli.find_subcommand_mut("run").unwrap();
+        let ours = run.get_arguments().filter_map(|flag| Some((flag.get_long()?, flag.get_env()?)));
+        let ours = ours.filter(|(_, env)| env.to_string_lossy().starts_with("WAYBILL_ALERTS_"));
+        let ours: Vec<_> = ours.collect();
+        assert_eq!(ours.len(), 11, "{ours:?}");
+        for (flag, env) in ours {
+            let env = env.to_string_lossy();
+            assert!(readme.contains(&format!("`--{flag}")), "--{flag} is not in README.md");
+            assert!(readme.contains(&format!("`{env}`")), "{env} is not in README.md");
+        }
+    }
+
+    #[test]
     fn alertmanagers_repeat() {
         let line =
             ["alert-rules", "run", "--alertmanager", "http://a:1", "--alertmanager", "http://b:2"];
