@@ -97,7 +97,7 @@ fn one(differences: &mut Differences, expected: &OrderTruth, order: &Order) {
 #[cfg(test)]
 mod tests {
     use simulator::population::{PopulationSettings, plan};
-    use simulator::truth::truth;
+    use simulator::truth::{OrderHistory, truth};
 
     use super::*;
     use crate::pages::{BoardStage, Conservation};
@@ -106,7 +106,9 @@ mod tests {
         let mix = "b2c=1".parse().unwrap();
         let settings = PopulationSettings { seed: 1, orders: 20, mix, hang_share: 0.2 };
         let now_ms = 1_790_000_000_000;
-        truth(&plan(&settings, now_ms).orders, now_ms)
+        let histories: Vec<_> =
+            plan(&settings, now_ms).orders.iter().map(OrderHistory::from).collect();
+        truth(&histories, now_ms)
     }
 
     fn board_of(truth: &Truth) -> Board {

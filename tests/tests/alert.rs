@@ -48,7 +48,10 @@ async fn a_calculation_over_an_hour_calls_on_call_and_its_price_resolves_it() ->
     assert!(after_ms <= bound_ms, "on-call was called after {after_ms} ms, bound {bound_ms} ms");
     // The clock began with the request, shortly before the calculation, 70 minutes ago.
     let over_since_ms = alert.starts_at.timestamp_millis() - (begun_ms - RUNNING_FOR_MS + HOUR_MS);
-    assert!((-120_000..=5_000).contains(&over_since_ms), "starts {over_since_ms} ms off: {alert:?}");
+    assert!(
+        (-120_000..=5_000).contains(&over_since_ms),
+        "starts {over_since_ms} ms off: {alert:?}"
+    );
     assert_eq!(alert.resolved_at, None, "it is open");
     assert!(pages.board().await?.active_alerts.context("the board knows")? > 0);
     let page = page(&stack, stuck).await?;
@@ -58,9 +61,8 @@ async fn a_calculation_over_an_hour_calls_on_call_and_its_price_resolves_it() ->
 
     let price = StageSignal::now(stuck, "PRICE_CALCULATED", "mes");
     otlp::send(stack.client(), &stack.otlp_http()?, &price.request()).await?;
-    let resolved = |order: &OrderWhole| {
-        order.alerts.iter().flatten().all(|alert| alert.resolved_at.is_some())
-    };
+    let resolved =
+        |order: &OrderWhole| order.alerts.iter().flatten().all(|alert| alert.resolved_at.is_some());
     let (order, took) = pages.order_until(stuck, "to be resolved", DEADLINE, resolved).await?;
     println!("resolved {took:?} after the price");
     let alert = the_alert(&order)?;

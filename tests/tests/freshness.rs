@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use end_to_end::Stack;
+use end_to_end::comparison;
 use end_to_end::otlp::{self, StageSignal};
 use end_to_end::pages::Pages;
 use end_to_end::parts::Part;
 use end_to_end::traffic::{Traffic, TrafficSettings};
 use end_to_end::wait::{Look, until};
+use simulator::truth::Truth;
 
 /// The requirement.
 const ON_THE_BOARD_WITHIN: Duration = Duration::from_secs(1);
@@ -36,8 +38,9 @@ async fn an_event_is_on_the_board_within_a_second() -> Result<()> {
         rate: 0.0,
         extra: Vec::new(),
     };
-    Traffic::start(&settings, stack.folder(), &stack.logs())?.finished().await?;
-    settled(&pages).await?;
+    let mut traffic = Traffic::start(&settings, stack.folder(), &stack.logs())?;
+    traffic.finished().await?;
+    settled(&pages, &traffic.truth()?).await?;
 
     let mut took = Vec::new();
     for event in 0..EVENTS {
@@ -65,11 +68,11 @@ async fn an_event_is_on_the_board_within_a_second() -> Result<()> {
     stack.finish().await
 }
 
-async fn settled(pages: &Pages) -> Result<()> {
+/// Waits until the board is at rest: then only the events of the test change it.
+async fn settled(pages: &Pages, truth: &Truth) -> Result<()> {
     until("the population to be placed", DEADLINE, || async {
-        let conservation = pages.board().await?.conservation;
-        let placed = conservation.seen == 200 && conservation.difference == 0;
-        Ok(if placed { Look::Yes(()) } else { Look::NotYet(format!("{conservation:?}")) })
+        let found = comparison::board(truth, &pages.board().await?);
+        Ok(if found.none() { Look::Yes(()) } else { Look::NotYet(found.to_string()) })
     })
     .await?;
     Ok(())
