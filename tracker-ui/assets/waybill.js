@@ -42,6 +42,7 @@ function liveBoard(board) {
     const age_s = Math.round((Date.now() - heardAt) / 1000);
     const lost = running && !document.hidden && age_s > 3 * interval_s;
     board.classList.toggle("is-stale", lost);
+    controls.classList.toggle("is-lost", lost);
     note.hidden = !lost;
     if (lost) note.textContent = stale.replace("{age}", String(age_s));
   };

@@ -8,7 +8,7 @@ use crate::stack::Stack;
 async fn without_a_store_pages_say_so_and_the_webhook_asks_for_a_repeat() {
     let mut stack = Stack::start(&[]).await;
     // Ready once the store has answered anything.
-    assert_eq!(stack.get("/").await.status(), 200);
+    assert_eq!(stack.get("/stages/SUBMITTED").await.status(), 200);
     assert_eq!(stack.get("/readyz").await.status(), 200);
     stack.kill_engine();
 
