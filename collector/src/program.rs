@@ -224,7 +224,9 @@ async fn work(
     });
     stitchers.spawn({
         let (mailbox, stop) = (Arc::clone(&mailbox), stop.clone());
-        async move { stitch::sweep(&mailbox, &stitcher, &limits, &sweep_watch, &metrics, &stop).await }
+        async move {
+            stitch::sweep(&mailbox, &stitcher, &limits, &sweep_watch, &metrics, &stop).await;
+        }
     });
     let ping = tokio::spawn(ping(store, store_watch, stop.clone()));
     intake.open();

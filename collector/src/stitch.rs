@@ -15,6 +15,8 @@ use crate::settings::StitchSettings;
 
 /// Wait after a failed derivation before the same orders are tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// Successes after which chunks that were halved to nothing are whole again.
+const CHUNK_GROWTH_STEPS: usize = 50;
 /// How often an idle stitch task says that it is well.
 const IDLE_REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -125,6 +127,9 @@ fn take_chunk(touched: &mut Touched, chunk_max: usize) -> Touched {
 }
 
 /// Derives what is put into the mailbox, at once, until it is closed and empty.
+///
+/// After a failure chunks are halved and grow again with success. A single order that the store
+/// refuses for good is left to the sweep, so that it holds up nobody but itself.
 pub async fn run(
     mailbox: &Mailbox,
     stitcher: &Stitcher,
@@ -133,8 +138,9 @@ pub async fn run(
     metrics: &CollectorMetrics,
 ) {
     let mut failing = false;
+    let mut chunk_max = settings.stitch_chunk_max;
     loop {
-        let (chunk, since) = match mailbox.next(settings.stitch_chunk_max) {
+        let (chunk, since) = match mailbox.next(chunk_max) {
             Next::Stitch(chunk, since) => (chunk, since),
             Next::End => return,
             Next::Wait => {
@@ -151,11 +157,16 @@ pub async fn run(
                 metrics.stitched_orders.inc_by(stitched.orders as u64);
                 watch.progressed();
                 failing = false;
+                let step = settings.stitch_chunk_max.div_ceil(CHUNK_GROWTH_STEPS);
+                chunk_max = (chunk_max + step).min(settings.stitch_chunk_max);
             }
             Err(error) => {
                 note_failure(&error, "orders not derived; trying again", watch, metrics, failing);
                 failing = true;
-                mailbox.put(chunk);
+                chunk_max = (chunk_max / 2).max(1);
+                if size(&chunk) > 1 || error.is_retryable() {
+                    mailbox.put(chunk);
+                }
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
         }
