@@ -69,8 +69,8 @@ SELECT
     CalculationStartedAt AS StartedAt,
     CalculationAnsweredAt AS AnsweredAt,
     CalculationPart AS Part,
-    RequestedAt + toIntervalSecond(limits.1) AS LateAt,
-    RequestedAt + toIntervalSecond(limits.2) AS StuckAt,
+    assumeNotNull(RequestedAt + toIntervalSecond(limits.1)) AS LateAt,
+    assumeNotNull(RequestedAt + toIntervalSecond(limits.2)) AS StuckAt,
     AnsweredAt IS NULL AND StuckAt <= AsOf AS OverOneHour,
     AnsweredAt > StuckAt AS AnsweredTooLate,
     LastEventAt, AsOf
