@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
 
-use crate::intake::{Refusal, Reservation};
+use crate::intake::{Intake, Refusal, Reservation};
 
 /// Bytes of a refused body that are still read and thrown away, so that the sender hears the
 /// refusal instead of a broken connection; past it the connection is cut.
@@ -41,6 +41,20 @@ pub async fn read(
     };
     discard(body, deadline).await;
     Err(refusal)
+}
+
+/// Begins a request; the body of one that is refused is thrown away.
+///
+/// # Errors
+/// As [`Intake::begin`].
+pub async fn begin(intake: &Intake, body: Body) -> Result<(Reservation, Body), Refusal> {
+    match intake.begin() {
+        Ok(held) => Ok((held, body)),
+        Err(refusal) => {
+            discard_within(body, intake.settings().body_read_timeout).await;
+            Err(refusal)
+        }
+    }
 }
 
 /// Throws a body away, within bounds.

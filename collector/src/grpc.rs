@@ -73,7 +73,7 @@ async fn export(intake: &Intake, signal: Signal, request: Request<HttpBody>) -> 
         return response;
     };
     let taken = async {
-        let mut held = intake.begin()?;
+        let (mut held, http_body) = body::begin(intake, http_body).await?;
         let limits = BodyLimits {
             bytes_max: intake.settings().body_bytes_max + PREFIX_BYTES,
             read_timeout: intake.settings().body_read_timeout,

@@ -53,7 +53,7 @@ async fn export(intake: &Intake, signal: Signal, request: Request<HttpBody>) -> 
         }
     };
     let taken = async {
-        let mut held = intake.begin()?;
+        let (mut held, http_body) = body::begin(intake, http_body).await?;
         let bytes_max = intake.settings().body_bytes_max;
         if waits_for_permission(&head.headers)
             && content_length(&head.headers).is_some_and(|length| length > bytes_max as u64)

@@ -66,7 +66,8 @@ async fn before_the_store_is_there_the_collector_lives_and_is_not_ready() {
     assert_eq!(status(format!("http://{admin}/livez")).await, 200);
     assert_eq!(status(format!("http://{admin}/readyz")).await, 503);
     let url = format!("http://{}/v1/traces", collector.address("otlp-http"));
-    let answer = post(url, PROTOBUF, "", Vec::new()).send().await.unwrap();
+    // Heard also by the sender of a body that nobody wants to read.
+    let answer = post(url, PROTOBUF, "", vec![0; 8 << 20]).send().await.unwrap();
     assert_eq!(answer.status(), 503);
     assert!(answer.headers().contains_key("retry-after"));
     // EX_UNAVAILABLE once it has waited long enough.
