@@ -1,10 +1,12 @@
 //! What support may tell the customer: ready, in both languages, without internal names.
 
 use chrono_tz::Tz;
+use order_model::Lifecycle;
 use order_store::read::{Condition, OrderSummary};
 
 use crate::language::Language;
 use crate::locale::Locale;
+use crate::words;
 
 /// A ready text.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,20 +17,20 @@ pub(crate) struct CustomerText {
 }
 
 /// The texts for an order, Russian first.
-pub(crate) fn texts(zone: Tz, order: &OrderSummary) -> Vec<CustomerText> {
+pub(crate) fn texts(zone: Tz, lifecycle: &Lifecycle, order: &OrderSummary) -> Vec<CustomerText> {
     let text = |language: Language| {
         let locale = Locale::new(language, zone);
         CustomerText {
             language: language.code(),
             language_name: locale.find("language.name").unwrap_or_default(),
-            text: text(locale, order),
+            text: text(locale, lifecycle, order),
         }
     };
     Language::ALL.into_iter().map(text).collect()
 }
 
 /// The stage's sentence, then what its condition adds, then the promise while it can be kept.
-fn text(locale: Locale, order: &OrderSummary) -> String {
+fn text(locale: Locale, lifecycle: &Lifecycle, order: &OrderSummary) -> String {
     let mut sentences = vec![stage_sentence(locale, order).to_owned()];
     let slow = match order.condition {
         Condition::Stuck => Some("customer.stuck"),
@@ -36,8 +38,8 @@ fn text(locale: Locale, order: &OrderSummary) -> String {
         _ => None,
     };
     sentences.extend(slow.and_then(|key| locale.find(key)).map(str::to_owned));
-    let on_the_way = order.terminal || order.stage == "SHIPPED" || order.overdue;
-    if let Some(promised_at) = order.promised_at.filter(|_| !on_the_way && slow.is_none()) {
+    let promising = words::promise_is_open(lifecycle, order) && !order.overdue && slow.is_none();
+    if let Some(promised_at) = order.promised_at.filter(|_| promising) {
         let date = locale.day(promised_at);
         sentences.push(locale.fill("customer.promised", &[("date", &date)]));
     }
@@ -59,7 +61,7 @@ mod tests {
     use super::*;
 
     fn russian(order: &OrderSummary) -> String {
-        texts(chrono_tz::Europe::Moscow, order).remove(0).text
+        texts(chrono_tz::Europe::Moscow, &Lifecycle::default(), order).remove(0).text
     }
 
     #[test]
@@ -79,6 +81,12 @@ mod tests {
     }
 
     #[test]
+    fn a_shipped_order_promises_nothing_more() {
+        let order = summary("SHIPPED", Condition::Fine);
+        assert_eq!(russian(&order), "Ваш заказ отправлен и едет к вам.");
+    }
+
+    #[test]
     fn a_stage_without_a_text_says_nothing_internal() {
         let mut order = summary("late", Condition::Unknown);
         order.known = false;
@@ -91,12 +99,14 @@ mod tests {
 
     #[test]
     fn every_stage_of_the_default_lifecycle_has_a_text_in_both_languages() {
-        for stage in order_model::Lifecycle::default().stages {
+        let lifecycle = Lifecycle::default();
+        for stage in &lifecycle.stages {
             for language in Language::ALL {
                 let locale = Locale::new(language, chrono_tz::UTC);
                 let key = format!("customer.{}", stage.name);
                 assert!(locale.find(&key).is_some(), "{key}");
-                let raw = texts(chrono_tz::UTC, &summary(&stage.name, Condition::Stuck));
+                let raw =
+                    texts(chrono_tz::UTC, &lifecycle, &summary(&stage.name, Condition::Stuck));
                 assert!(raw.iter().all(|t| !t.text.contains(&stage.name)), "{}", stage.name);
             }
         }

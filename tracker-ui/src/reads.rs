@@ -44,8 +44,11 @@ pub(crate) struct Reads {
     query_time_max: Duration,
     measure: Measure,
     watch: Watch,
-    board: Mutex<Option<(Instant, Arc<BoardData>)>>,
+    board: Mutex<Option<(Instant, BoardAnswer)>>,
 }
+
+/// An answer that those who asked meanwhile share, also when it is that there is none.
+type BoardAnswer = Result<Arc<BoardData>, ReadError>;
 
 impl Reads {
     pub(crate) fn new(
@@ -58,23 +61,27 @@ impl Reads {
         Self { reader, writer, query_time_max, measure, watch, board: Mutex::new(None) }
     }
 
-    /// The board, at most [`BOARD_AGE_MAX`] old. Those who ask while it is read share the answer.
-    pub(crate) async fn board(&self) -> Result<Arc<BoardData>, ReadError> {
+    /// The board, read at most [`BOARD_AGE_MAX`] ago. Those who ask while it is read share the
+    /// answer, so that a slow store is not asked once more by each of them.
+    pub(crate) async fn board(&self) -> BoardAnswer {
         let mut kept = self.board.lock().await;
-        if let Some((read_at, data)) = &*kept
+        if let Some((read_at, answer)) = &*kept
             && read_at.elapsed() < BOARD_AGE_MAX
         {
-            return Ok(Arc::clone(data));
+            return answer.clone();
         }
-        let asked_at = Instant::now();
+        let answer = self.read_board().await;
+        *kept = Some((Instant::now(), answer.clone()));
+        answer
+    }
+
+    async fn read_board(&self) -> BoardAnswer {
         let (board, alerts) = tokio::join!(
             self.ask("board", self.reader.board(None)),
             self.ask("active_alerts", self.reader.active_alerts())
         );
         let active_alerts = alerts.ok().and_then(|alerts| u64::try_from(alerts.len()).ok());
-        let data = Arc::new(BoardData { board: board?, active_alerts });
-        *kept = Some((asked_at, Arc::clone(&data)));
-        Ok(data)
+        Ok(Arc::new(BoardData { board: board?, active_alerts }))
     }
 
     pub(crate) async fn stage_orders(

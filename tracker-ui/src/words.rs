@@ -58,6 +58,12 @@ pub(crate) fn whose_turn<'a>(
     })
 }
 
+/// Whether the promise on the whole order is still to be kept: neither shipped nor ended.
+pub(crate) fn promise_is_open(lifecycle: &Lifecycle, order: &OrderSummary) -> bool {
+    let kept_from = lifecycle.rank(&lifecycle.promise.to);
+    !order.terminal && (order.rank < kept_from || kept_from == 0)
+}
+
 /// A condition with its name. Style and symbol follow `code`; the words stand beside them.
 #[derive(Debug, Clone, Template)]
 #[template(

@@ -13,7 +13,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use order_model::{Lifecycle, OrderId};
-use order_store::read::{AlertItem, OrderDetail, OrderSpans, OrderSummary};
+use order_store::read::{AlertItem, OrderDetail, OrderSpans};
 
 use crate::app::App;
 use crate::customer::{self, CustomerText};
@@ -134,11 +134,11 @@ pub(crate) fn view(locale: Locale, lifecycle: &Lifecycle, data: &OrderData) -> O
         stage_href: links::stage(&order.stage, None, None),
         reported: verdict::reported(locale, detail),
         limit: verdict::limit(locale, order, as_of),
-        promise: verdict::promise(locale, order, as_of),
+        promise: verdict::promise(locale, lifecycle, order, as_of),
         why: verdict::why(locale, lifecycle, detail),
-        tell: customer::texts(locale.zone, order),
+        tell: customer::texts(locale.zone, lifecycle, order),
         calls: data.alerts.as_ref().map(|alerts| calls::view(locale, alerts, as_of)),
-        facts: facts(locale, order, as_of),
+        facts: facts(locale, detail),
         history: history::view(locale, lifecycle, detail),
         spans: data.spans.as_ref().map(|spans| spans_view(locale, spans)),
         spans_href: format!("{api_href}/spans"),
@@ -147,7 +147,8 @@ pub(crate) fn view(locale: Locale, lifecycle: &Lifecycle, data: &OrderData) -> O
     }
 }
 
-fn facts(locale: Locale, order: &OrderSummary, as_of: i64) -> Vec<Fact> {
+fn facts(locale: Locale, detail: &OrderDetail) -> Vec<Fact> {
+    let (order, as_of) = (&detail.summary, detail.as_of);
     let name = |key| locale.find(key).unwrap_or_default();
     let said = |key, text| Fact { name: name(key), text, note: String::new() };
     let at = |key, millis: i64| {
@@ -155,13 +156,19 @@ fn facts(locale: Locale, order: &OrderSummary, as_of: i64) -> Vec<Fact> {
         let note = locale.fill("order.ago", &[("age", &age)]);
         Fact { name: name(key), text: locale.moment(millis).text, note }
     };
-    vec![
+    let priced = verdict::answered(locale, detail).map(|(text, note)| Fact {
+        name: name("order.priced"),
+        text,
+        note,
+    });
+    let facts = [
         said("order.channel", words::channel(locale, order)),
         said("order.kind", words::kind(locale, order)),
         at("order.first_event", order.first_event_at),
         at("order.last_event", order.last_event_at),
         at("order.last_word", order.last_received_at),
-    ]
+    ];
+    facts.into_iter().chain(priced).collect()
 }
 
 fn spans_view(locale: Locale, spans: &OrderSpans) -> SpansView {

@@ -7,3 +7,4 @@ mod pages;
 mod api;
 mod webhook;
 mod faults;
+mod bounds;

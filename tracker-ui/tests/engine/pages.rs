@@ -1,6 +1,6 @@
 //! The pages of the sample orders.
 
-use crate::orders::{HOSTILE, PARTNER, STUCK, samples};
+use crate::orders::{HOSTILE, HOUR, Order, PARTNER, STUCK, samples};
 use crate::stack::Stack;
 
 async fn stack() -> Stack {
@@ -111,4 +111,24 @@ async fn every_answer_is_guarded_and_choices_are_kept() {
     let asset = stack.get(&format!("/assets/{style}")).await;
     assert!(asset.headers()["cache-control"].to_str().unwrap().contains("immutable"));
     assert_eq!(stack.get("/assets/waybill.0.css").await.status(), 404);
+}
+
+#[tokio::test]
+async fn an_order_of_many_spans_shows_the_first_and_says_how_many_there_are() {
+    let stack = Stack::start(&[]).await;
+    let now_ms = chrono::Utc::now().timestamp_millis();
+    let mut order = Order::new("ORD-MANY", now_ms).trace(1, HOUR, "custom", "b2c");
+    for _ in 0..2_100 {
+        order = order.span(1, 0, HOUR, 5, "shop", "SELECT shop.orders");
+    }
+    stack.insert(&order.stage(1, HOUR, "shop", "INITIATED").done()).await;
+    let page = stack.page("/orders/ORD-MANY?lang=en", 200).await;
+    assert!(page.contains("The first 2,000 of 2,100 are shown."), "{}", &page[..4_000]);
+    assert_eq!(page.matches("SELECT shop.orders").count(), 2_000);
+
+    let request = stack.client.get(stack.url("/orders/ORD-MANY"));
+    let response = request.header("accept-encoding", "gzip").send().await.unwrap();
+    assert_eq!(response.headers()["content-encoding"], "gzip");
+    let sent = response.bytes().await.unwrap().len();
+    assert!(sent < 100_000, "{sent} bytes sent");
 }

@@ -128,7 +128,7 @@ impl Drop for Program {
 }
 
 /// A program beside the test executable.
-fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let program = test.parent().unwrap().parent().unwrap().join(name);
     assert!(program.exists(), "run `cargo build -p {name}` first: {program:?}");

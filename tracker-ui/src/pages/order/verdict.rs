@@ -20,8 +20,6 @@ pub(crate) struct Why {
     pub(crate) text: String,
     /// Whether the hour has passed.
     pub(crate) over: bool,
-    /// Whether it still waits; an answered calculation is told quietly.
-    pub(crate) waiting: bool,
 }
 
 /// Where it is and since when.
@@ -56,8 +54,14 @@ pub(crate) fn limit(locale: Locale, order: &OrderSummary, as_of: i64) -> Option<
 }
 
 /// The promise on the whole order, while it is open.
-pub(crate) fn promise(locale: Locale, order: &OrderSummary, as_of: i64) -> Option<Promise> {
-    let promised_at = order.promised_at.filter(|_| !order.terminal)?;
+pub(crate) fn promise(
+    locale: Locale,
+    lifecycle: &Lifecycle,
+    order: &OrderSummary,
+    as_of: i64,
+) -> Option<Promise> {
+    let open = words::promise_is_open(lifecycle, order);
+    let promised_at = order.promised_at.filter(|_| open)?;
     let time = locale.day(promised_at);
     let seconds = (promised_at - as_of) / 1000;
     if order.overdue {
@@ -65,25 +69,29 @@ pub(crate) fn promise(locale: Locale, order: &OrderSummary, as_of: i64) -> Optio
         let text = locale.fill("order.overdue", &[("time", &time), ("age", &age)]);
         return Some(Promise { text, note: String::new(), broken: true });
     }
-    // A shipped order has kept its promise, or broken it before: nothing is left to wait for.
-    let note = match seconds {
-        0.. => locale.fill("order.promised_left", &[("age", &locale.age(seconds))]),
-        _ => return None,
-    };
+    let note = locale.fill("order.promised_left", &[("age", &locale.age(seconds))]);
     Some(Promise { text: locale.fill("order.promised", &[("time", &time)]), note, broken: false })
 }
 
-/// The calculation: what it waits for, or how long it took.
+/// What an unanswered request for a price waits for.
 pub(crate) fn why(locale: Locale, lifecycle: &Lifecycle, detail: &OrderDetail) -> Option<Why> {
-    let calculation = detail.calculation.as_ref()?;
-    let waiting = calculation.answered_at.is_none();
-    let mut text = part(locale, lifecycle, detail, calculation)?;
-    let over = waiting && calculation.stuck_at <= detail.as_of;
+    let waiting = detail.calculation.as_ref().filter(|c| c.answered_at.is_none())?;
+    let mut text = part(locale, lifecycle, detail, waiting)?;
+    let over = waiting.stuck_at <= detail.as_of;
     if over {
         text.push(' ');
         text.push_str(locale.t("calculation.over"));
     }
-    Some(Why { text, over, waiting })
+    Some(Why { text, over })
+}
+
+/// When the price was ready and how long it took.
+pub(crate) fn answered(locale: Locale, detail: &OrderDetail) -> Option<(String, String)> {
+    let calculation = detail.calculation.as_ref()?;
+    let answered_at = calculation.answered_at?;
+    let age = locale.age((answered_at - calculation.requested_at) / 1000);
+    let took = locale.fill("calculation.took", &[("age", &age)]);
+    Some((locale.moment(answered_at).text, took))
 }
 
 fn part(
@@ -94,10 +102,7 @@ fn part(
 ) -> Option<String> {
     let as_of = detail.as_of;
     let rule = &lifecycle.calculation;
-    let since = |millis: i64| {
-        let until = calculation.answered_at.unwrap_or(as_of);
-        (locale.near(millis, as_of), locale.age((until - millis) / 1000))
-    };
+    let since = |millis: i64| (locale.near(millis, as_of), locale.age((as_of - millis) / 1000));
     let (requested, waited) = since(calculation.requested_at);
     let attempt = |stage: &str| {
         let visits = detail.history.iter().rev();
@@ -111,10 +116,6 @@ fn part(
             ("calculation.running", started, runs, attempt(&rule.started_by))
         }
         "failed" => ("calculation.failed", requested, waited, attempt(&rule.failed_by)),
-        "answered" => {
-            let answered = locale.near(calculation.answered_at?, as_of);
-            ("calculation.answered", answered, waited, 0)
-        }
         _ => return None,
     };
     let key = if attempt > 0 { format!("{key}_attempt") } else { key.to_owned() };
