@@ -108,7 +108,7 @@ pub struct Limits {
     #[arg(default_value = "10s")]
     pub queue_wait_max: Duration,
     /// Bytes of a statement's text, parameters included; more is 413 with code 229.
-    #[arg(long, env = "WAYBILL_ENGINE_QUERY_BYTES_MAX", default_value_t = 1 << 20)]
+    #[arg(long, env = "WAYBILL_ENGINE_QUERY_BYTES_MAX", default_value_t = 16 << 20)]
     pub query_bytes_max: usize,
     /// Bytes of one decoded request body; more fails the insert with code 229.
     #[arg(long, env = "WAYBILL_ENGINE_BODY_BYTES_MAX", default_value_t = 4 << 30)]

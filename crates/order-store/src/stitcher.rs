@@ -21,6 +21,10 @@ use crate::schema::without_comments;
 pub const STITCH_ORDERS_MAX: usize = 1_000;
 /// Most traces of one look-up.
 const TRACES_MAX: usize = 2_000;
+/// Orders with more traces than this together are derived in halves: the statement carries every
+/// (order, trace), about 120 bytes each. A single order may have more, up to the store's bound on
+/// a statement (16 MiB in `clickhouse-embedded`: 140,000 traces).
+const PAIRS_MAX: usize = 5_000;
 /// At start, facts as young as this are looked at again whatever the state says: a fact that an
 /// earlier process inserted may carry an older time of receipt than one it had already derived.
 const RECENT_AT_START_MS: i64 = 3_600_000;
@@ -155,13 +159,18 @@ impl Stitcher {
 
     async fn derive_all(&self, orders: &BTreeSet<String>) -> Result<(), StoreError> {
         let orders: Vec<_> = orders.iter().filter(|order| !order.is_empty()).collect();
-        for chunk in orders.chunks(STITCH_ORDERS_MAX) {
-            self.derive(chunk).await?;
+        let mut chunks: Vec<&[&String]> = orders.chunks(STITCH_ORDERS_MAX).collect();
+        while let Some(chunk) = chunks.pop() {
+            if !self.derive(chunk).await? {
+                let (left, right) = chunk.split_at(chunk.len() / 2);
+                chunks.extend([left, right]);
+            }
         }
         Ok(())
     }
 
-    async fn derive(&self, orders: &[&String]) -> Result<(), StoreError> {
+    /// Derives the orders, or gives `false` because they have too many traces together.
+    async fn derive(&self, orders: &[&String]) -> Result<bool, StoreError> {
         let as_of = self.store_clock().await?;
         let pairs: Vec<OrderTrace> = self
             .store
@@ -171,6 +180,9 @@ impl Stitcher {
             .fetch_all()
             .await
             .map_err(StoreError::doing("find the traces of orders"))?;
+        if pairs.len() > PAIRS_MAX && orders.len() > 1 {
+            return Ok(false);
+        }
         let traces: BTreeSet<&str> = pairs.iter().map(|pair| pair.trace_id.as_str()).collect();
         let pairs: Vec<(&str, &str)> =
             pairs.iter().map(|pair| (pair.order_id.as_str(), pair.trace_id.as_str())).collect();
@@ -183,7 +195,8 @@ impl Stitcher {
             .param("as_of_nanos", as_of)
             .execute()
             .await
-            .map_err(StoreError::doing("derive orders"))
+            .map_err(StoreError::doing("derive orders"))?;
+        Ok(true)
     }
 
     /// The store's clock, nanoseconds: the one clock that derivations are compared by.

@@ -135,6 +135,32 @@ async fn the_sweep_finds_what_nobody_stitched() {
 }
 
 #[tokio::test]
+async fn orders_of_many_traces_are_derived_too() {
+    let server = Server::start();
+    server.store.migrate(&Lifecycle::default()).await.unwrap();
+    let mut batch = Batch::default();
+    // 30 orders of 1,000 traces, and one that alone is more than a statement likes.
+    for (order, traces) in (0..30).map(|n| (n, 1_000)).chain([(30, 20_000)]) {
+        let order_id = format!("ORD-{order:02}");
+        batch.append(stage(&order_id, "SUBMITTED", 5));
+        let first = batch.order_traces.last().unwrap().clone();
+        batch.order_traces.extend(
+            (0..traces).map(|n| OrderTraceRow {
+                trace_id: format!("{order:016}{n:016}"),
+                ..first.clone()
+            }),
+        );
+    }
+    Writer::new(server.store.clone()).insert(&batch, "t").await.unwrap();
+    let stitched = Stitcher::new(server.store.clone()).stitch(&batch.touched()).await.unwrap();
+    assert_eq!(stitched.orders, 31);
+    assert_eq!(
+        count(&server, "SELECT count() FROM orders FINAL WHERE Stage = 'SUBMITTED'").await,
+        31
+    );
+}
+
+#[tokio::test]
 async fn the_reader_counts_lists_finds_and_shows() {
     let server = Server::start();
     server.store.migrate(&Lifecycle::default()).await.unwrap();
