@@ -42,13 +42,19 @@ pub(crate) fn lifecycle_label<'a>(
     }
 }
 
+/// Whether nothing more is awaited. A terminal stage with a deadline (a failed calculation) still
+/// waits for somebody.
+pub(crate) fn has_ended(order: &OrderSummary) -> bool {
+    order.terminal && order.stuck_at.is_none()
+}
+
 /// Whose turn it is; nothing when nobody's or unknown.
 pub(crate) fn whose_turn<'a>(
     locale: Locale,
     lifecycle: &'a Lifecycle,
     order: &'a OrderSummary,
 ) -> Option<&'a str> {
-    if order.terminal && order.condition == Condition::Fine {
+    if has_ended(order) {
         return None;
     }
     let words = lifecycle.waiting_for.get(&order.waiting_for)?;

@@ -155,6 +155,22 @@ fn every_part_of_a_calculation_is_told_apart() {
 }
 
 #[test]
+fn a_failed_calculation_goes_on_until_somebody_answers() {
+    let stays = [("CALCULATION_FAILED", 72, "mes", 1)];
+    let of = |stuck_at| {
+        let mut detail = detail(summary("CALCULATION_FAILED", Condition::Fine), &stays);
+        detail.summary.stuck_at = stuck_at;
+        let data = OrderData { detail, alerts: Some(vec![]), spans: None };
+        seen(&order_html(&frame("/orders/1?lang=en"), &data)).replace('\u{a0}', " ")
+    };
+    let waiting = of(Some(NOW + MINUTE));
+    assert!(waiting.contains("ongoing, 1 h 12 min"), "{waiting}");
+    assert!(waiting.contains("1 hour 12 minutes so far"), "{waiting}");
+    let ended = of(None);
+    assert!(!ended.contains("ongoing") && ended.contains("Nothing more is awaited."), "{ended}");
+}
+
+#[test]
 fn an_order_without_stage_alerts_or_spans() {
     let mut order = summary("", Condition::Unknown);
     (order.late_at, order.stuck_at, order.promised_at) = (None, None, None);

@@ -30,8 +30,7 @@ pub(crate) fn sentence(locale: Locale, order: &OrderSummary, as_of: i64) -> Stri
     let time = locale.near(order.since, as_of);
     let age = locale.age_words(order.age_seconds);
     let stage = words::order_stage_label(locale, order);
-    let ended = order.terminal && order.condition == Condition::Fine;
-    let key = if ended { "order.sentence_terminal" } else { "order.sentence" };
+    let key = if words::has_ended(order) { "order.sentence_terminal" } else { "order.sentence" };
     locale.fill(key, &[("stage", stage), ("time", &time), ("age", &age)])
 }
 
