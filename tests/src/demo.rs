@@ -92,7 +92,7 @@ impl Demo {
             say(&format!("  {:<20} {:>5.1} s", part.name(), since.elapsed().as_secs_f64()));
         }
         let mut demo = Self { stack, traffic: None, _lock: lock };
-        let mut summary = Summary::of(&demo.stack)?;
+        let mut summary = Summary::of(&demo.stack, settings.rate > 0.0)?;
         if !settings.no_traffic {
             demo.with_traffic(settings, &mut summary, say).await?;
         }
@@ -139,7 +139,7 @@ impl Demo {
         loop {
             self.stack.must_run()?;
             if let Some(traffic) = &mut self.traffic {
-                traffic.process().must_run()?;
+                traffic.must_go_on()?;
             }
             tokio::time::sleep(LOOK_AFTER_EVERY).await;
         }

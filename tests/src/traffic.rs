@@ -40,6 +40,8 @@ pub struct Traffic {
     examples_file: PathBuf,
     begun: Instant,
     begun_ms: i64,
+    /// Whether the run ends by itself.
+    ends: bool,
 }
 
 impl Traffic {
@@ -70,7 +72,8 @@ impl Traffic {
         let program = Program { name: "simulator", executable, arguments: arguments.0 };
         let begun_ms = chrono::Utc::now().timestamp_millis();
         let process = Process::start(&program, logs)?;
-        Ok(Self { process, truth_file, examples_file, begun: Instant::now(), begun_ms })
+        let ends = settings.rate == 0.0;
+        Ok(Self { process, truth_file, examples_file, begun: Instant::now(), begun_ms, ends })
     }
 
     /// Since when there is traffic.
@@ -85,9 +88,15 @@ impl Traffic {
         self.begun_ms
     }
 
-    /// The process.
-    pub const fn process(&mut self) -> &mut Process {
-        &mut self.process
+    /// Fails if the simulator ended although its traffic should go on, or ended badly.
+    ///
+    /// # Errors
+    /// It did; with its last log lines.
+    pub fn must_go_on(&mut self) -> Result<()> {
+        match self.process.ended()? {
+            Some(status) if self.ends => self.must_succeed(status),
+            _ => self.process.must_run(),
+        }
     }
 
     /// Waits until the population is sent and acknowledged, and gives the truth about it.

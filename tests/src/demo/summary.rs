@@ -26,6 +26,8 @@ pub struct Summary {
     metrics: Vec<String>,
     logs: PathBuf,
     traffic: Option<Shown>,
+    /// Whether new orders keep coming.
+    goes_on: bool,
     /// From the start of the demo to now.
     pub ready_after: Duration,
 }
@@ -42,7 +44,7 @@ struct Shown {
 }
 
 impl Summary {
-    pub(super) fn of(stack: &Stack) -> Result<Self> {
+    pub(super) fn of(stack: &Stack, goes_on: bool) -> Result<Self> {
         Ok(Self {
             pages: stack.url(Part::TrackerUi)?,
             store: stack.url(Part::Engine)?,
@@ -55,6 +57,7 @@ impl Summary {
                 .collect::<Result<_>>()?,
             logs: stack.logs(),
             traffic: None,
+            goes_on,
             ready_after: Duration::ZERO,
         })
     }
@@ -92,6 +95,9 @@ impl Display for Summary {
         writeln!(f, "\nWaybill runs (ready after {:.1} s).\n", self.ready_after.as_secs_f64())?;
         if let Some(shown) = &self.traffic {
             shown.fmt(f)?;
+            if self.goes_on {
+                writeln!(f, "  New orders keep coming.")?;
+            }
             writeln!(f, "\n  Look up an order:")?;
             for (label, id, stage) in &shown.examples {
                 writeln!(f, "    {label:<6} {stage:<22} {pages}/orders/{id}")?;
@@ -126,7 +132,7 @@ impl Display for Shown {
             "  {orders} orders, {late} of them late and {stuck} stuck, were on the board \
              {on_board_s:.1} s after traffic began;\n  each is where the simulator put it. The \
              order whose price is overdue reached\n  on-call's webhook {paged_s:.1} s after \
-             traffic began. New orders keep coming."
+             traffic began."
         )
     }
 }
