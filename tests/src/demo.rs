@@ -127,7 +127,7 @@ impl Demo {
         let traffic = self.traffic.as_ref().context("there is traffic")?;
         let paged_after = paged(&pages, &examples, traffic.begun_ms()).await;
         self.stack.must_run()?;
-        summary.shown(&truth, examples, sent + on_board, paged_after?);
+        summary.shown(&truth, &examples, sent + on_board, paged_after?);
         Ok(())
     }
 

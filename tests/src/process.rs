@@ -17,6 +17,9 @@ use tokio::process::{Child, Command};
 
 /// Runs a program with a death signal of its parent; part of every Debian (util-linux).
 const SETPRIV: &str = "/usr/bin/setpriv";
+/// Says to every process of a stack, also to those that programs start themselves, which stack
+/// it belongs to, so that what is left over can be found.
+pub const STACK_VARIABLE: &str = "WAYBILL_STACK_LOGS";
 /// How long a program may take from SIGTERM to its end; then it is killed, and that is a fault.
 pub const STOP_DEADLINE: Duration = Duration::from_secs(20);
 /// Log lines shown of a program that failed.
@@ -77,6 +80,7 @@ impl Process {
         };
         let child = command
             .args(&program.arguments)
+            .env(STACK_VARIABLE, logs)
             .stdin(Stdio::null())
             .stdout(out)
             .stderr(err)

@@ -114,11 +114,11 @@ async fn a_killed_collector_loses_nothing_that_a_retrying_client_sends() -> Resu
         let of_order = || signals.iter().filter(|signal| signal.order_id == *order_id);
         pages.order_at(order_id, STAGE, SHOWN_DEADLINE).await?;
         let shown = pages.spans(order_id).await?;
-        let came: Vec<_> = shown.spans.iter().map(|span| span.span_id.clone()).collect();
+        let mut came: Vec<_> = shown.spans.iter().map(|span| span.span_id.clone()).collect();
         let mut expected: Vec<_> = of_order().map(|signal| hex::encode(signal.span_id)).collect();
-        let mut sorted = came.clone();
-        (sorted.sort(), expected.sort());
-        assert_eq!(sorted, expected, "{order_id}: each span once, none missing");
+        came.sort();
+        expected.sort();
+        assert_eq!(came, expected, "{order_id}: each span once, none missing");
         assert_eq!(shown.total, expected.len() as u64, "{order_id}");
     }
     until("everything to be placed", SHOWN_DEADLINE, || async {

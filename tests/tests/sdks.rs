@@ -72,8 +72,8 @@ async fn told_and_shown(
     assert_eq!(history, expected, "{at}: the history");
     let entered_ms: Vec<_> =
         order.history.iter().map(|stay| stay.entered_at.timestamp_millis()).collect();
-    assert_eq!(entered_ms[0], named(&told, "order.stage").start_ms, "{at}: when it was submitted");
-    let picked_ms = named(&told, "calc.requests process").start_ms;
+    assert_eq!(entered_ms[0], named(&told, "order.stage")?.start_ms, "{at}: when it was submitted");
+    let picked_ms = named(&told, "calc.requests process")?.start_ms;
     assert_eq!(entered_ms[1], picked_ms, "{at}: when the calculation began");
     let shown = (order.order.condition.as_str(), order.order.channel.as_str());
     assert_eq!((shown, order.order.kind.as_str()), (("fine", "b2c"), "custom"), "{at}");
@@ -84,8 +84,9 @@ async fn told_and_shown(
     Ok(())
 }
 
-fn named<'a>(told: &'a [Told], name: &str) -> &'a Told {
-    told.iter().find(|span| span.name == name).expect("the story has a span of that name")
+fn named<'a>(told: &'a [Told], name: &str) -> Result<&'a Told> {
+    let found = told.iter().find(|span| span.name == name);
+    found.with_context(|| format!("the story has no span {name}"))
 }
 
 async fn spans_are_shown(at: &str, told: &[Told], pages: &Pages, order_id: &str) -> Result<()> {

@@ -65,7 +65,7 @@ impl Summary {
     pub(super) fn shown(
         &mut self,
         truth: &Truth,
-        examples: BTreeMap<String, String>,
+        examples: &BTreeMap<String, String>,
         on_board_after: Duration,
         paged_after: Duration,
     ) {

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use end_to_end::otlp::{self, StageSignal};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -70,7 +70,7 @@ impl Body {
                 let mut signal = StageSignal::now(order_id, STAGE, "mes");
                 signal = signal.with("note", PLACEHOLDER);
                 let bytes = encoded(&signal.request(), json)?;
-                replaced(&bytes, PLACEHOLDER.as_bytes(), &[0xff; PLACEHOLDER.len()])
+                replaced(&bytes, PLACEHOLDER.as_bytes(), &[0xff; PLACEHOLDER.len()])?
             }
             _ => encoded(&self.request(order_id), json)?,
         })
@@ -112,10 +112,10 @@ fn encoded(request: &ExportTraceServiceRequest, json: bool) -> Result<Vec<u8>> {
     Ok(if json { serde_json::to_vec(request)? } else { request.encode_to_vec() })
 }
 
-fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Result<Vec<u8>> {
     let at = bytes.windows(from.len()).position(|window| window == from);
-    let at = at.expect("the placeholder is in the body");
-    [&bytes[..at], to, &bytes[at + from.len()..]].concat()
+    let at = at.context("the placeholder is not in the body")?;
+    Ok([&bytes[..at], to, &bytes[at + from.len()..]].concat())
 }
 
 /// The bytes as gzip.
