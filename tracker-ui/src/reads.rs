@@ -80,7 +80,7 @@ impl Reads {
             self.ask("board", self.reader.board(None)),
             self.ask("active_alerts", self.reader.active_alerts())
         );
-        let active_alerts = alerts.ok().and_then(|alerts| u64::try_from(alerts.len()).ok());
+        let active_alerts = alerts.ok();
         Ok(Arc::new(BoardData { board: board?, active_alerts }))
     }
 

@@ -80,28 +80,30 @@ impl Reader {
     /// # Errors
     /// The store could not be reached or refused.
     pub async fn order_alerts(&self, order_id: &str) -> Result<Vec<AlertItem>, StoreError> {
-        self.alerts("OrderId = {order:String}", order_id).await
-    }
-
-    /// Every alert that is active, the newest first.
-    ///
-    /// # Errors
-    /// The store could not be reached or refused.
-    pub async fn active_alerts(&self) -> Result<Vec<AlertItem>, StoreError> {
-        self.alerts("ResolvedAt IS NULL AND {order:String} = ''", "").await
-    }
-
-    async fn alerts(&self, which: &str, order_id: &str) -> Result<Vec<AlertItem>, StoreError> {
         self.store
             .client
-            .query(&format!(
+            .query(
                 "SELECT OrderId, AlertName, Severity, StartsAt, PagedAt, ResolvedAt, Annotations \
-                 FROM alerts_v1 WHERE {which} \
-                 ORDER BY StartsAt DESC, Fingerprint LIMIT {ALERTS_MAX}"
-            ))
+                 FROM alerts_v1 WHERE OrderId = {order:String} \
+                 ORDER BY StartsAt DESC, Fingerprint LIMIT {limit:UInt32}",
+            )
             .param("order", order_id)
+            .param("limit", ALERTS_MAX)
             .fetch_all()
             .await
             .map_err(StoreError::doing("read alerts"))
+    }
+
+    /// How many pages to on-call are not resolved yet.
+    ///
+    /// # Errors
+    /// The store could not be reached or refused.
+    pub async fn active_alerts(&self) -> Result<u64, StoreError> {
+        self.store
+            .client
+            .query("SELECT count() FROM alerts_v1 WHERE ResolvedAt IS NULL")
+            .fetch_one()
+            .await
+            .map_err(StoreError::doing("count active alerts"))
     }
 }
