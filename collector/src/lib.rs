@@ -1,6 +1,6 @@
 //! Receives OTLP, stores spans, logs and order facts, and stitches orders.
 //!
-//! Data runs downhill: sockets ([`connections`]) → OTLP/HTTP ([`http`]) or OTLP/gRPC ([`grpc`]) →
+//! Data runs downhill: sockets ([`daemon::connections`]) → OTLP/HTTP ([`http`]) or OTLP/gRPC ([`grpc`]) →
 //! [`intake`] (bounds, decoding, mapping by `otlp-columns`) → [`insert`] (group commit) →
 //! [`stitch`] (orders derived again). A request is answered after its rows are in the store:
 //! see `docs/adr/0003-answer-after-insert.md`.
@@ -14,7 +14,6 @@ pub mod intake;
 pub mod body;
 pub mod http;
 pub mod grpc;
-pub mod connections;
 pub mod program;
 
 pub use program::{RunError, run};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use daemon::serve::{ServeError, bind};
 use daemon::settings::write_ports_file;
-use daemon::{Health, Metrics, Stop, Watch, admin, log};
+use daemon::{Health, Metrics, Stop, Watch, admin, connections, log};
 use order_model::Lifecycle;
 use order_store::schema::MigrateError;
 use order_store::{Stitcher, Store, StoreError, Writer};
@@ -22,7 +22,7 @@ use crate::intake::Intake;
 use crate::metrics::CollectorMetrics;
 use crate::settings::Settings;
 use crate::stitch::{self, Mailbox};
-use crate::{connections, grpc, http};
+use crate::{grpc, http};
 
 /// Wait between two questions to a store that is not there yet.
 const STORE_PAUSE: Duration = Duration::from_millis(250);
@@ -127,8 +127,8 @@ pub async fn run(settings: Settings, lifecycle: Lifecycle, stop: Stop) -> Result
         ("otlp_grpc", sockets.grpc, grpc::router(intake.clone())),
     ] {
         let open = parts.metrics.connections_of(name);
-        let (limits, stop) = (settings.connections.clone(), stop.clone());
-        servers.spawn(connections::serve(listener, router, limits, open, stop, drain));
+        let (bounds, stop) = (settings.connections.bounds(), stop.clone());
+        servers.spawn(connections::serve(listener, router, bounds, open, stop, drain));
     }
 
     let prepared = prepare(&parts, &lifecycle, settings.store_wait, &stop).await;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser};
+use daemon::connections::Bounds;
 use daemon::settings::{Common, duration};
 use order_model::Lifecycle;
 use order_model::lifecycle::{DEFAULT_TOML, Mistakes};
@@ -130,6 +131,19 @@ pub struct ConnectionSettings {
     /// Requests at the same time on one HTTP/2 connection; further ones wait.
     #[arg(long, env = "WAYBILL_STREAMS_MAX", default_value_t = 128)]
     pub streams_max: u32,
+}
+
+impl ConnectionSettings {
+    /// What each OTLP port grants.
+    #[must_use]
+    pub const fn bounds(&self) -> Bounds {
+        Bounds {
+            connections_max: self.connections_max,
+            header_read_timeout: self.header_read_timeout,
+            keep_alive: self.keep_alive,
+            streams_max: self.streams_max,
+        }
+    }
 }
 
 /// The lifecycle cannot be used.

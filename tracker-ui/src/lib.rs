@@ -24,7 +24,6 @@ mod pages;
 pub mod api;
 mod guard;
 pub mod urls;
-pub mod connections;
 
 pub use app::App;
 pub use settings::Settings;

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use daemon::settings::{EXIT_OS, EXIT_SOFTWARE, refuse};
-use daemon::{Stop, serve, settings};
-use tracker_ui::{App, Settings, connections, urls};
+use daemon::{Stop, connections, serve, settings};
+use tracker_ui::{App, Settings, urls};
 
 fn main() -> ExitCode {
     let settings: Settings = settings::parse();
@@ -45,7 +45,8 @@ async fn run(settings: Settings, app: App) -> anyhow::Result<ExitCode> {
     let watching = tokio::spawn(app.clone().watch_store(stop.clone()));
     let router = urls::router(app.clone());
     let (open, drain_deadline) = (app.open_connections(), settings.common.drain_deadline);
-    connections::serve(listener, router, app.limits(), open, stop, drain_deadline).await;
+    connections::serve(listener, router, app.limits().connections(), open, stop, drain_deadline)
+        .await;
     watching.abort();
     Ok(ExitCode::SUCCESS)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 use clap::{Args, Parser};
+use daemon::connections::Bounds;
 use daemon::settings::{Common, duration};
 use order_model::Lifecycle;
 use order_store::StoreSettings;
@@ -91,6 +92,24 @@ pub struct Limits {
     /// A system silent for longer is shown grey, with the time of its last word.
     #[arg(long, env = "WAYBILL_UI_SILENT_AFTER", default_value = "10m", value_parser = duration)]
     pub silent_after: Duration,
+}
+
+/// How often a browser on HTTP/2 is asked whether it is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// Requests at the same time on one HTTP/2 connection; further ones wait.
+const STREAMS_MAX: u32 = 64;
+
+impl Limits {
+    /// What the port grants each connection.
+    #[must_use]
+    pub const fn connections(&self) -> Bounds {
+        Bounds {
+            connections_max: self.connections_max,
+            header_read_timeout: self.head_time_max,
+            keep_alive: KEEP_ALIVE,
+            streams_max: STREAMS_MAX,
+        }
+    }
 }
 
 /// A setting that cannot be used.

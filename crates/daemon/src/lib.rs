@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod health;
 pub mod admin;
 pub mod serve;
+pub mod connections;
 
 pub use health::{Health, Watch};
 pub use metrics::Metrics;

@@ -1,4 +1,5 @@
-//! The accept loop of the OTLP ports: HTTP/1 and HTTP/2 with bounds on connections.
+//! The accept loop of a port that strangers may reach: HTTP/1 and HTTP/2 with bounds on
+//! connections and on the time that a peer may keep one without saying anything.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,7 +7,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
-use daemon::Stop;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -15,7 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use crate::settings::ConnectionSettings;
+use crate::stop::Stop;
 
 /// Bytes of one HTTP/2 head.
 const HEADER_LIST_BYTES_MAX: u32 = 16 << 10;
@@ -24,18 +24,33 @@ const HTTP1_BUFFER_BYTES_MAX: usize = 64 << 10;
 /// Wait after the system refused to accept (out of file descriptors), before trying again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What one port grants its peers.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Connections at the same time; past it new ones wait to be accepted.
+    pub connections_max: usize,
+    /// How long a client may take to send the head of a request, and how long an HTTP/1
+    /// connection may be idle; then it is closed.
+    pub header_read_timeout: Duration,
+    /// How often an HTTP/2 peer is asked whether it is there; one that does not answer within
+    /// the same time again is closed.
+    pub keep_alive: Duration,
+    /// Requests at the same time on one HTTP/2 connection; further ones wait.
+    pub streams_max: u32,
+}
+
 /// Serves `router` until `stop`; then takes no new connections or requests and finishes those in
-/// hand, for at most `drain_deadline`.
+/// hand, for at most `drain_deadline`. `open` shows the connections.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    settings: ConnectionSettings,
+    bounds: Bounds,
     open: Gauge,
     stop: Stop,
     drain_deadline: Duration,
 ) {
-    let builder = builder(&settings);
-    let slots = Arc::new(Semaphore::new(settings.connections_max));
+    let builder = builder(&bounds);
+    let slots = Arc::new(Semaphore::new(bounds.connections_max));
     let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
@@ -49,7 +64,7 @@ pub async fn serve(
         let watched = graceful.watch(connection);
         let open = open.clone();
         open.inc();
-        let silence_max = settings.header_read_timeout;
+        let silence_max = bounds.header_read_timeout;
         tokio::spawn(async move {
             tokio::select! {
                 ended = watched => {
@@ -111,19 +126,19 @@ fn watched_router(router: &Router, spoken: &Arc<AtomicBool>) -> Router {
     }))
 }
 
-fn builder(settings: &ConnectionSettings) -> Builder<TokioExecutor> {
+fn builder(bounds: &Bounds) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(settings.header_read_timeout)
+        .header_read_timeout(bounds.header_read_timeout)
         .max_buf_size(HTTP1_BUFFER_BYTES_MAX);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(settings.streams_max)
+        .max_concurrent_streams(bounds.streams_max)
         .max_header_list_size(HEADER_LIST_BYTES_MAX)
-        .keep_alive_interval(settings.keep_alive)
-        .keep_alive_timeout(settings.keep_alive);
+        .keep_alive_interval(bounds.keep_alive)
+        .keep_alive_timeout(bounds.keep_alive);
     builder
 }
