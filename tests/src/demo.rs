@@ -76,6 +76,10 @@ impl Demo {
     /// A program is missing, ends, or something is not as it should be.
     pub async fn start(settings: &DemoSettings, say: impl Fn(&str)) -> Result<(Self, Summary)> {
         let begun = Instant::now();
+        // What is missing is said before anything is started.
+        for part in Part::ALL {
+            part.executable()?;
+        }
         let lock = FolderLock::take(&settings.folder)?;
         if !settings.keep {
             lock.empty()?;
@@ -86,10 +90,11 @@ impl Demo {
         for part in Part::ALL {
             let since = Instant::now();
             stack.start_part(part).await?;
-            for moved in stack.moved().iter().filter(|moved| moved.part == part) {
-                say(&format!("  port {} is taken: {} takes another", moved.wanted, part.name()));
-            }
             say(&format!("  {:<20} {:>5.1} s", part.name(), since.elapsed().as_secs_f64()));
+            for moved in stack.moved().iter().filter(|moved| moved.part == part) {
+                let instead = stack.address(part, moved.socket)?;
+                say(&format!("    port {} is taken; it listens on {instead}", moved.wanted));
+            }
         }
         let mut demo = Self { stack, traffic: None, _lock: lock };
         let mut summary = Summary::of(&demo.stack, settings.rate > 0.0)?;
@@ -120,7 +125,8 @@ impl Demo {
         let (truth, examples) = traffic.population().await?;
         let sent = traffic.age();
         say(&format!("  {:<20} {:>5.1} s", "simulator", sent.as_secs_f64()));
-        let pages = Pages::new(self.stack.client().clone(), self.stack.url(Part::TrackerUi)?);
+        let pages = Pages::new(self.stack.client().clone(), self.stack.url(Part::TrackerUi)?)
+            .in_large_pages();
         let on_board = board_equals(&pages, &truth).await;
         self.stack.must_run()?;
         let on_board = on_board?;
@@ -167,9 +173,8 @@ impl Demo {
 /// too.
 async fn board_equals(pages: &Pages, truth: &Truth) -> Result<Duration> {
     let look = || async {
-        let board = pages.board().await?;
         let mut found = comparison::orders(truth, &pages.every_order().await?, true);
-        if found.none() && board.conservation.difference != 0 {
+        if found.none() && pages.board().await?.conservation.difference != 0 {
             found = Differences(vec!["orders are still being placed".to_owned()]);
         }
         Ok(if found.none() { Look::Yes(()) } else { Look::NotYet(found.to_string()) })

@@ -13,6 +13,8 @@ use crate::wait::{Look, until};
 
 /// Orders of one page of a list, where all pages are read: small enough that there are several.
 const PAGE_ORDERS: usize = 40;
+/// The most that the API gives.
+const PAGE_ORDERS_MAX: usize = 500;
 /// Pages of one list; a list that goes on is a fault of its cursors.
 const PAGES_MAX: usize = 10_000;
 
@@ -21,6 +23,7 @@ const PAGES_MAX: usize = 10_000;
 pub struct Pages {
     client: Client,
     url: String,
+    page_orders: usize,
 }
 
 /// The board.
@@ -180,7 +183,14 @@ impl Pages {
     /// The pages at that root URL.
     #[must_use]
     pub fn new(client: Client, url: String) -> Self {
-        Self { client, url }
+        Self { client, url, page_orders: PAGE_ORDERS }
+    }
+
+    /// Reads lists in the largest pages there are.
+    #[must_use]
+    pub const fn in_large_pages(mut self) -> Self {
+        self.page_orders = PAGE_ORDERS_MAX;
+        self
     }
 
     /// Their root URL.
@@ -203,7 +213,7 @@ impl Pages {
     /// No good answer, or a list that never ends.
     pub async fn stage_orders(&self, stage: &str, condition: Option<&str>) -> Result<Vec<Order>> {
         let path = format!("/api/v1/stages/{stage}/orders");
-        let limit = PAGE_ORDERS.to_string();
+        let limit = self.page_orders.to_string();
         let mut orders = Vec::new();
         let mut cursor = None;
         for _ in 0..PAGES_MAX {

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use reqwest::Client;
 
 use crate::address;
@@ -40,6 +40,8 @@ pub enum Ports {
 pub struct Moved {
     /// Whose.
     pub part: Part,
+    /// The name of its socket.
+    pub socket: &'static str,
     /// The port wanted.
     pub wanted: u16,
 }
@@ -174,11 +176,10 @@ impl Stack {
             }
         };
         let what = format!("{} to be ready", part.name());
-        let waited = until(&what, READY_DEADLINE, look).await;
-        waited.map(|_| ()).map_err(|error| match self.running.get(&part) {
-            Some(process) => error.context(process.tail()),
-            None => error,
-        })
+        match until(&what, READY_DEADLINE, look).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(quoting(error, self.process(part)?)),
+        }
     }
 
     /// Where each socket of the part should listen: where it listened before, else on the usual
@@ -193,7 +194,11 @@ impl Stack {
                 (None, Ports::Usual) if address::is_free(socket.default_port) => usual,
                 (None, ports) => {
                     if ports == Ports::Usual {
-                        self.moved.push(Moved { part, wanted: socket.default_port });
+                        self.moved.push(Moved {
+                            part,
+                            socket: socket.name,
+                            wanted: socket.default_port,
+                        });
                     }
                     if part.is_ours() && ports == Ports::Free {
                         address::ANY
@@ -354,6 +359,16 @@ async fn read_ports(
             Ok(ports.map_or_else(|| Look::NotYet("no ports file".to_owned()), Look::Yes))
         }
     };
-    let waited = until(&what, READY_DEADLINE, look).await;
-    waited.map(|(ports, _)| ports).map_err(|error| error.context(process.tail()))
+    match until(&what, READY_DEADLINE, look).await {
+        Ok((ports, _)) => Ok(ports),
+        Err(error) => Err(quoting(error, process)),
+    }
+}
+
+/// The error with the last log lines of the process; of one that ended, it has them already.
+fn quoting(error: anyhow::Error, process: &mut Process) -> anyhow::Error {
+    match process.ended() {
+        Ok(None) => anyhow!("{error:#}; {}", process.tail()),
+        _ => error,
+    }
 }

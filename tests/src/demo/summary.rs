@@ -23,7 +23,7 @@ pub struct Summary {
     otlp_http: String,
     otlp_grpc: String,
     alertmanager: String,
-    metrics: Vec<String>,
+    metrics: Vec<(&'static str, String)>,
     logs: PathBuf,
     traffic: Option<Shown>,
     /// Whether new orders keep coming.
@@ -53,7 +53,9 @@ impl Summary {
             alertmanager: stack.url(Part::Alertmanager)?,
             metrics: Part::ALL
                 .into_iter()
-                .map(|part| Ok(format!("{}{}", stack.url(part)?, part.metrics_path())))
+                .map(|part| {
+                    Ok((part.name(), format!("{}{}", stack.url(part)?, part.metrics_path())))
+                })
                 .collect::<Result<_>>()?,
             logs: stack.logs(),
             traffic: None,
@@ -115,8 +117,9 @@ impl Display for Summary {
             "ask the store",
             &format!("curl '{}/?database=waybill' -d 'SELECT * FROM board_v1'", self.store),
         )?;
-        for (index, metrics) in self.metrics.iter().enumerate() {
-            row(f, if index == 0 { "metrics" } else { "" }, metrics)?;
+        for (index, (part, metrics)) in self.metrics.iter().enumerate() {
+            let name = if index == 0 { "metrics" } else { "" };
+            row(f, name, &format!("{metrics:<40} {part}"))?;
         }
         row(f, "logs", &self.logs.display().to_string())?;
         writeln!(f, "\nCtrl-C stops everything.")
