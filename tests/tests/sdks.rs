@@ -1,6 +1,4 @@
 //! Orders sent by the official SDKs appear with the right stage, history and spans.
-//!
-//! The Rust SDK is the simulator's: `truth.rs`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,8 +6,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use end_to_end::Stack;
 use end_to_end::clients::Script;
+use end_to_end::comparison;
 use end_to_end::pages::{Pages, Span};
 use end_to_end::parts::Part;
+use end_to_end::traffic::{Traffic, TrafficSettings};
+use end_to_end::wait::{Look, until};
 use serde::Deserialize;
 
 /// How long what was acknowledged may take to be shown; see `freshness.rs` for the real figure.
@@ -110,4 +111,54 @@ async fn spans_are_shown(at: &str, told: &[Told], pages: &Pages, order_id: &str)
         assert_eq!(came, expected, "{at}: a span");
     }
     Ok(())
+}
+
+/// The simulator is made of the Rust SDK: shop and MES over HTTP, the CRM over gRPC, stages as
+/// spans and as log records, in the past and, with `tracing-opentelemetry`, live.
+#[tokio::test]
+async fn orders_of_the_rust_sdk_appear() -> Result<()> {
+    let stack = Stack::start().await?;
+    let pages = Pages::new(stack.client().clone(), stack.url(Part::TrackerUi)?);
+    let settings = TrafficSettings {
+        otlp_http: stack.otlp_http()?,
+        otlp_grpc: stack.otlp_grpc()?,
+        seed: 14,
+        orders: 0,
+        rate: 120.0,
+        extra: ["--mes-protocol=http", "--duration=12s", "--stage-interval=3300ms"]
+            .map(str::to_owned)
+            .to_vec(),
+    };
+    let mut traffic = Traffic::start(&settings, stack.folder(), &stack.logs())?;
+    let (population, examples) = traffic.population().await?;
+    traffic.finished().await?;
+    let truth = traffic.truth()?;
+    let live = truth.orders_total - population.orders_total;
+    println!("{} back-dated orders, {live} live ones", population.orders_total);
+    assert!(live >= 10, "{live} live orders");
+
+    until("the board to equal the truth, live orders included", SHOWN_DEADLINE, || async {
+        let found = comparison::board(&truth, &pages.board().await?);
+        Ok(if found.none() { Look::Yes(()) } else { Look::NotYet(found.to_string()) })
+    })
+    .await?;
+    let found = comparison::orders(&truth, &pages.every_order().await?, false);
+    assert!(found.none(), "the lists: {found}");
+    for order in truth.orders.iter().rev().take(10) {
+        assert_eq!(pages.spans(&order.id).await?.total, order.spans, "spans of live {}", order.id);
+    }
+    let fine = pages.order(&examples["fine"]).await?.context("the fine order is known")?;
+    let history: Vec<_> =
+        fine.history.iter().map(|stay| (stay.stage.as_str(), stay.source.as_str())).collect();
+    let expected = [
+        ("INITIATED", "shop"),
+        ("FILE_UPLOADED", "shop"),
+        ("SUBMITTED", "shop"),
+        ("CALCULATION_RUNNING", "mes"),
+        ("PRICE_CALCULATED", "mes"),
+        ("MANUFACTURING_APPROVED", "crm"),
+        ("MANUFACTURING_STARTED", "mes"),
+    ];
+    assert_eq!(history, expected, "the history of {}", examples["fine"]);
+    stack.finish().await
 }
