@@ -23,6 +23,10 @@ use crate::wait::{Look, until};
 /// How long a part may take to be ready. The engine opens a folder in under a second; a busy
 /// machine with two cores is given much more.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
+/// How often a part is started whose free port somebody else took in the meantime.
+const PORT_ATTEMPTS_MAX: usize = 3;
+/// What a program says then.
+const ADDRESS_TAKEN: &str = "address already in use";
 /// How long one question to a part may take.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -118,6 +122,18 @@ impl Stack {
     /// # Errors
     /// As [`Stack::start_parts`].
     pub async fn start_part(&mut self, part: Part) -> Result<()> {
+        let fixed = self.addresses.keys().any(|(known, _)| *known == part);
+        for _ in 1..PORT_ATTEMPTS_MAX {
+            self.launch(part).await?;
+            let ready = self.ready(part).await;
+            // A port that was free a moment ago may be taken by now.
+            let taken = !fixed && self.process(part)?.log()?.contains(ADDRESS_TAKEN);
+            if ready.is_ok() || !taken {
+                return ready;
+            }
+            self.running.remove(&part);
+            self.addresses.retain(|(known, _), _| *known != part);
+        }
         self.launch(part).await?;
         self.ready(part).await
     }

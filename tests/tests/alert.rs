@@ -16,6 +16,8 @@ const PAGED_WITHIN: Duration = Duration::from_secs(10);
 const DEADLINE: Duration = Duration::from_secs(60);
 /// The rule.
 const RULE: &str = "CalculationOverOneHour";
+/// How the order's page marks a call that is not over.
+const OPEN_CALL: &str = "call is-active";
 /// How long its calculation has been going on.
 const RUNNING_FOR_MS: i64 = 70 * 60 * 1_000;
 /// The deadline of a calculation.
@@ -54,8 +56,9 @@ async fn a_calculation_over_an_hour_calls_on_call_and_its_price_resolves_it() ->
     );
     assert_eq!(alert.resolved_at, None, "it is open");
     assert!(pages.board().await?.active_alerts.context("the board knows")? > 0);
-    let page = page(&stack, stuck).await?;
-    assert!(page.contains("CalculationOverOneHour"), "the page names the rule:\n{page}");
+    let shown = page(&stack, stuck).await?;
+    assert!(shown.contains(RULE), "the page names the rule:\n{shown}");
+    assert!(shown.contains(OPEN_CALL), "the page says that the call is open:\n{shown}");
     let fine = pages.order(&examples["fine"]).await?.context("the fine order is known")?;
     assert_eq!(fine.alerts, Some(Vec::new()), "nobody was called about the fine order");
 
@@ -71,6 +74,9 @@ async fn a_calculation_over_an_hour_calls_on_call_and_its_price_resolves_it() ->
     // The end is that of the data, not of when somebody looked.
     assert!((-1_000..=1_000).contains(&off_ms), "ended {off_ms} ms off the price: {alert:?}");
     assert_eq!(order.order.stage, "PRICE_CALCULATED");
+    let shown = page(&stack, stuck).await?;
+    assert!(shown.contains(RULE), "the page still names the rule:\n{shown}");
+    assert!(!shown.contains(OPEN_CALL), "the page says that the call is over:\n{shown}");
     stack.finish().await
 }
 
