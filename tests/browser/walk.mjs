@@ -57,13 +57,18 @@ async function open(browser, options, missing = false) {
     if (!request.url().startsWith(task.pages)) faults.push(`${now}: asks for ${request.url()}`);
   });
   page.on("response", (answer) => {
-    if (answer.status() >= 400 && !missing) faults.push(`${now}: ${answer.status()} ${answer.url()}`);
+    const bad = answer.status() >= 400 && !missing;
+    if (bad) faults.push(`${now}: ${answer.status()} ${answer.url()}`);
     if (answer.request().isNavigationRequest()) done.pages += 1;
   });
   return page;
 }
 
-const number = (text) => Number((text.match(/\d[\d\s\u00a0\u202f]*/) ?? ["NaN"])[0].replace(/\D/g, ""));
+/** The first number of a text; thousands stand apart. */
+function number(text) {
+  const [digits] = text.match(/\d[\d\s\u00a0\u202f]*/) ?? [];
+  return digits === undefined ? null : Number(digits.replace(/\D/g, ""));
+}
 
 /** The rows of the board: stage → [total, late, stuck]. */
 async function board(page) {
@@ -99,12 +104,16 @@ async function signal(order_id, stage) {
   if (!answer.ok) throw new Error(`the collector answered ${answer.status}`);
 }
 
-async function listed(page) {
-  return page.$$eval("table.orders tbody th a", (links) => links.map((link) => link.textContent.trim()));
+async function texts(page, selector) {
+  return page.$$eval(selector, (found) => found.map((element) => element.textContent.trim()));
 }
 
-async function withScripts(browser) {
-  const page = await open(browser, {});
+async function listed(page) {
+  return texts(page, "table.orders tbody th a");
+}
+
+/** The board: its numbers, its updates, the way to the orders behind a number. */
+async function readsBoard(page) {
   await step("the board shows the truth", async () => {
     await page.goto(`${task.pages}/`);
     await equalsTruth(page, task.board);
@@ -136,6 +145,10 @@ async function withScripts(browser) {
     await page.waitForURL(/condition=stuck/);
     same((await listed(page)).sort(), [...task.stuck_orders].sort(), "the orders listed");
   });
+}
+
+/** One order: found, read, in both languages. */
+async function readsOrders(page) {
   await step("the search box forgives", async () => {
     const asked = ` № ${task.examples.stuck.toLowerCase().replaceAll("-", " - ")}  `;
     await page.fill("#q", asked);
@@ -149,7 +162,7 @@ async function withScripts(browser) {
     check((await page.getAttribute("article.order", "class")).includes("is-stuck"), "is stuck");
     const calls = await page.textContent(".calls");
     check(calls.includes("CalculationOverOneHour"), `on-call was called: ${calls}`);
-    const stages = await page.$$eval(".visits tbody code.raw", (codes) => codes.map((c) => c.textContent));
+    const stages = await texts(page, ".visits tbody code.raw");
     check(stages.includes("SUBMITTED") && stages.at(-1) === "CALCULATION_RUNNING",
       `the history: ${stages}`);
     const spans = await page.locator("table.waterfall tbody tr").count();
@@ -169,7 +182,6 @@ async function withScripts(browser) {
     same(await page.getAttribute("html", "lang"), "en", "the language of the next page");
     check((await page.textContent("main")).includes("In production"), "English stages");
   });
-  await page.context().close();
 }
 
 async function withoutScripts(browser) {
@@ -228,7 +240,10 @@ async function screenshots(browser) {
 
 const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS, headless: true });
 try {
-  await withScripts(browser);
+  const page = await open(browser, {});
+  await readsBoard(page);
+  await readsOrders(page);
+  await page.context().close();
   await withoutScripts(browser);
   await screenshots(browser);
 } finally {

@@ -33,7 +33,8 @@ MINUTE_MS = 60_000
 def exporters(protocol, endpoint):
     """Exporters of spans and of log records."""
     if protocol == "grpc":
-        return GrpcSpans(endpoint=endpoint, insecure=True), GrpcLogs(endpoint=endpoint, insecure=True)
+        there = {"endpoint": endpoint, "insecure": True}
+        return GrpcSpans(**there), GrpcLogs(**there)
     if protocol == "http-protobuf":
         gzip = Compression.Gzip
         return (
