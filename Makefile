@@ -4,6 +4,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
+# What a deployment runs, and the demo around it.
+PROGRAMS := --bin clickhouse-embedded --bin collector --bin tracker-ui --bin alert-rules --bin simulator --bin demo
+
 ENGINE := crates/clickhouse-embedded/engine
 ENGINE_STAMP := $(ENGINE)/node_modules/.package-lock.json
 VENV_STAMP := .venv/.installed
@@ -17,12 +20,12 @@ help: ## List the commands
 
 .PHONY: demo
 demo: engine tools-run ## Install, build and run the whole product with simulated traffic (Ctrl-C stops)
-	cargo build --release --locked -p clickhouse-embedded -p collector -p tracker-ui -p alert-rules -p simulator -p end-to-end
+	cargo build --release --locked $(PROGRAMS)
 	exec target/release/demo $(DEMO_ARGS)
 
 .PHONY: up
 up: engine tools-run ## The same without simulated traffic: send your own OTLP
-	cargo build --release --locked -p clickhouse-embedded -p collector -p tracker-ui -p alert-rules -p simulator -p end-to-end
+	cargo build --release --locked $(PROGRAMS)
 	exec target/release/demo --no-traffic --keep $(DEMO_ARGS)
 
 .PHONY: test
@@ -32,7 +35,7 @@ test: engine tools-run tools-test clients ## Install what is needed and run ever
 
 .PHONY: bench
 bench: engine tools-run tools-bench clients ## Measure ingest, look-up and board; figures for docs/benchmarks.md
-	cargo build --release --locked -p clickhouse-embedded -p collector -p tracker-ui -p end-to-end
+	cargo build --release --locked $(PROGRAMS) --bin bench
 	target/release/bench $(BENCH_ARGS)
 
 .PHONY: lint
