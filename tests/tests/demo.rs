@@ -12,6 +12,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// How long the demo may take to be ready; the real figure is printed.
 const READY_DEADLINE: Duration = Duration::from_secs(120);
+/// How long the programs of a killed demo may take: all are told to stop at once, so that each
+/// of them waits in vain for the others, for as long as it drains.
+const ORPHANS_DEADLINE: Duration = Duration::from_secs(60);
 /// The last line of its summary.
 const READY: &str = "Ctrl-C stops everything.";
 
@@ -60,7 +63,7 @@ async fn a_killed_demo_leaves_nothing_running() -> Result<()> {
     }
     demo.signal(Signal::KILL)?;
     demo.wait(STOP_DEADLINE).await?;
-    until("the programs of a killed demo to end", STOP_DEADLINE, || async {
+    until("the programs of a killed demo to end", ORPHANS_DEADLINE, || async {
         let left = left_over(folder.path())?;
         Ok(if left.is_empty() { Look::Yes(()) } else { Look::NotYet(left.join("\n")) })
     })
