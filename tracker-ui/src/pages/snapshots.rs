@@ -76,7 +76,10 @@ fn stuck_order() -> OrderData {
         starts_at: NOW - 30 * MINUTE,
         paged_at: Some(NOW - 29 * MINUTE),
         resolved_at,
-        annotations: vec![("summary".into(), "queued and not picked up".into())],
+        annotations: vec![
+            ("summary".into(), "queued and not picked up".into()),
+            ("summary_ru".into(), "в очереди, никто не взял".into()),
+        ],
     };
     let alerts = Some(vec![alert(None), alert(Some(NOW - 5 * MINUTE))]);
     OrderData { alerts, spans: Some(OrderSpans { spans, total: 2_345 }), detail }

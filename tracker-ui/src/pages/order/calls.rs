@@ -29,12 +29,15 @@ fn call(locale: Locale, alert: &AlertItem, as_of: i64) -> CallView {
         (None, Some(_)) => "order.firing_resolved",
     };
     let until = resolved.as_deref().unwrap_or_default();
+    // A rule may say its summary in the reader's language: `summary_ru`.
+    let local = format!("summary_{}", locale.language.code());
     let annotation = |name: &str| alert.annotations.iter().find(|(n, _)| n == name);
+    let summary = annotation(&local).or_else(|| annotation("summary"));
     CallView {
         name: alert.alert_name.clone(),
         severity: alert.severity.clone(),
         text: locale.fill(key, &[("time", &time), ("resolved", until)]),
-        summary: annotation("summary").map_or(String::new(), |(_, text)| text.clone()),
+        summary: summary.map_or(String::new(), |(_, text)| text.clone()),
         active: alert.resolved_at.is_none(),
     }
 }
