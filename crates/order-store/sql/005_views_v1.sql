@@ -9,11 +9,14 @@ SELECT
     s.Rank > 0 AS StageKnown, s.LabelRu AS LabelRu, s.LabelEn AS LabelEn,
     StageSince, FirstEventAt, LastEventAt, LastReceivedAt, SubmittedAt, ShippedAt,
     CalculationRequestedAt, CalculationStartedAt, CalculationAnsweredAt, CalculationPart,
-    HistoryStage, HistoryEnteredAt, HistorySource, HistoryAttempt, DerivedAt,
+    HistoryStage, HistoryEnteredAt, HistorySource, HistoryAttempt, RefoldAt, DerivedAt,
     as_of AS AsOf,
-    dateDiff('second', StageSince, as_of) AS AgeSeconds,
+    greatest(dateDiff('second', StageSince, as_of), 0) AS AgeSeconds,
     s.Terminal AS Terminal,
-    Kind = 'ready_made' AND s.ReadyMadeStuckSeconds > 0 AS ready_made,
+    -- A ready-made piece says so, or has never shown a model nor a calculation.
+    Kind = 'ready_made' OR (Kind = '' AND HasModel = 0 AND CalculationRequestedAt IS NULL)
+        AS IsReadyMade,
+    IsReadyMade AND s.ReadyMadeStuckSeconds > 0 AS ready_made,
     if(ready_made, s.ReadyMadeWaitingFor, s.WaitingFor) AS WaitingFor,
     if(ready_made, s.ReadyMadeLateSeconds, s.LateSeconds) AS late_seconds,
     if(ready_made, s.ReadyMadeStuckSeconds, s.StuckSeconds) AS stuck_seconds,
@@ -73,7 +76,9 @@ SELECT
     assumeNotNull(RequestedAt + toIntervalSecond(limits.2)) AS StuckAt,
     AnsweredAt IS NULL AND StuckAt <= AsOf AS OverOneHour,
     AnsweredAt > StuckAt AS AnsweredTooLate,
-    LastEventAt, AsOf
+    -- Answered in time, but heard of only after the hour: on-call may have been paged meanwhile.
+    ifNull(AnsweredAt <= StuckAt, 0) AND LastReceivedAt >= StuckAt AS AnswerHeardTooLate,
+    LastEventAt, LastReceivedAt, AsOf
 FROM orders_at_v1(as_of = {as_of:DateTime64(3, 'UTC')})
 WHERE CalculationRequestedAt IS NOT NULL;
 

@@ -16,7 +16,8 @@ const QUERY_TIME_MAX: Duration = Duration::from_secs(60);
 #[derive(Clone, Args)]
 pub struct StoreSettings {
     /// The store's ClickHouse HTTP interface.
-    #[arg(long, env = "WAYBILL_STORE_URL", default_value = "http://127.0.0.1:8123")]
+    #[arg(long, env = "WAYBILL_STORE_URL", default_value = "http://127.0.0.1:8123",
+          value_parser = store_url)]
     pub store_url: String,
     /// User name there.
     #[arg(long, env = "WAYBILL_STORE_USER", default_value = "default")]
@@ -25,8 +26,31 @@ pub struct StoreSettings {
     #[arg(long, env = "WAYBILL_STORE_PASSWORD", default_value = "", hide_env_values = true)]
     pub store_password: String,
     /// Database that holds Waybill's tables.
-    #[arg(long, env = "WAYBILL_STORE_DATABASE", default_value = "waybill")]
+    #[arg(long, env = "WAYBILL_STORE_DATABASE", default_value = "waybill",
+          value_parser = database_name)]
     pub store_database: String,
+}
+
+/// An address such as `http://127.0.0.1:8123`. TLS is not built in: put a proxy on this host.
+fn store_url(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix("http://").ok_or("write `http://HOST:PORT`")?;
+    let authority = rest.split('/').next().unwrap_or_default();
+    if authority.is_empty() || rest.contains(char::is_whitespace) {
+        return Err("write `http://HOST:PORT`".to_owned());
+    }
+    if authority.contains('@') {
+        return Err("user and password have settings of their own".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// Letters, digits and `_`, not beginning with a digit.
+fn database_name(text: &str) -> Result<String, String> {
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if text.is_empty() || !plain || text.starts_with(|c: char| c.is_ascii_digit()) {
+        return Err("a database name has letters, digits and `_` only".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 impl fmt::Debug for StoreSettings {
@@ -87,5 +111,24 @@ impl Store {
     /// A client that names no database: before the first migration there is none.
     pub(crate) fn unbound(&self) -> Client {
         self.client.clone().with_database("default")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_addresses_and_names_are_refused_before_anything_starts() {
+        for bad in ["foo", "https://h:1", "http://", "http://u:p@h:1", "http://a b", "http:///x"] {
+            assert!(store_url(bad).is_err(), "{bad}");
+        }
+        for good in ["http://127.0.0.1:8123", "http://store:8123/", "http://[::1]:8123"] {
+            assert_eq!(store_url(good).as_deref(), Ok(good));
+        }
+        for bad in ["", "a-b", "a`b", "1a", "a b"] {
+            assert!(database_name(bad).is_err(), "{bad}");
+        }
+        assert_eq!(database_name("waybill_2").as_deref(), Ok("waybill_2"));
     }
 }

@@ -19,6 +19,8 @@ pub struct OrderDetail {
     pub history: Vec<Visit>,
     /// The latest request for a price, if the order needs one.
     pub calculation: Option<Calculation>,
+    /// The earliest event that lies in the future and so does not count yet.
+    pub refold_at: Option<UnixMillis>,
 }
 
 /// One stay in a stage.
@@ -81,6 +83,7 @@ struct DetailRow {
     calculation_answered_at: Option<UnixMillis>,
     calculation_part: String,
     calculation_stuck_at: Option<UnixMillis>,
+    refold_at: Option<UnixMillis>,
 }
 
 impl Reader {
@@ -98,7 +101,7 @@ impl Reader {
                  HistoryAttempt, CalculationRequestedAt, CalculationStartedAt, \
                  CalculationAnsweredAt, CalculationPart, \
                  CalculationRequestedAt + toIntervalSecond((SELECT CalculationStuckSeconds \
-                     FROM lifecycle_v1)) AS CalculationStuckAt \
+                     FROM lifecycle_v1)) AS CalculationStuckAt, RefoldAt \
                  FROM {ORDERS_AT} WHERE OrderId = {{order:String}}"
             ))
             .param("as_of", as_of)
@@ -153,6 +156,6 @@ impl DetailRow {
             promised_at: self.promised_at,
             overdue: self.overdue,
         };
-        OrderDetail { as_of, summary, history, calculation }
+        OrderDetail { as_of, summary, history, calculation, refold_at: self.refold_at }
     }
 }

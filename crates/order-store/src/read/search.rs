@@ -67,29 +67,33 @@ impl Reader {
     /// The store could not be reached or refused.
     pub async fn search(&self, text: &str, limit: u32) -> Result<Vec<SearchHit>, StoreError> {
         let key: String = search_key(text).chars().take(TEXT_CHARS_MAX).collect();
-        if key.is_empty() {
+        let exact: String = text.trim().chars().take(TEXT_CHARS_MAX).collect();
+        if exact.is_empty() {
             return Ok(Vec::new());
         }
-        let mut candidates = self.whole(&key, limit).await?;
+        let mut candidates = self.whole(&exact, &key, limit).await?;
         if candidates.is_empty() && key.chars().count() >= PART_CHARS_MIN {
             candidates = self.part(&key, limit).await?;
         }
         self.summaries(candidates).await
     }
 
-    async fn whole(&self, key: &str, limit: u32) -> Result<Vec<Candidate>, StoreError> {
+    async fn whole(&self, text: &str, key: &str, limit: u32) -> Result<Vec<Candidate>, StoreError> {
         self.store
             .client
             .query(
                 "SELECT OrderId, argMin(MatchedBy, Rank) AS MatchedBy FROM ( \
+                 SELECT OrderId, 'order_id' AS MatchedBy, 0 AS Rank FROM orders \
+                     WHERE OrderId = {text:String} UNION ALL \
                  SELECT OrderId, 'order_id' AS MatchedBy, 1 AS Rank FROM orders \
-                     WHERE OrderKey = {key:String} \
+                     WHERE OrderKey = {key:String} AND {key:String} != '' \
                  UNION ALL SELECT OrderId, toString(AliasKind), if(AliasKind = 'partner_number', 2, 3) \
-                     FROM order_aliases WHERE Alias = {key:String} \
+                     FROM order_aliases WHERE Alias = {key:String} AND {key:String} != '' \
                  UNION ALL SELECT OrderId, 'trace_id', 4 FROM trace_orders \
                      WHERE TraceId = {trace:String}) \
                  GROUP BY OrderId ORDER BY min(Rank), OrderId LIMIT {limit:UInt32}",
             )
+            .param("text", text)
             .param("key", key)
             .param("trace", key.to_lowercase())
             .param("limit", limit)
