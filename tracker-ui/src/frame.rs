@@ -46,7 +46,9 @@ impl Frame {
             .and_then(known_theme)
             .or_else(|| cookie(headers, THEME).as_deref().and_then(known_theme))
             .unwrap_or(THEMES[0]);
-        Self { locale: Locale::new(language, zone), theme, now, path: uri.path().to_owned(), pairs }
+        // `//host/` would be another site to a browser.
+        let path = format!("/{}", uri.path().trim_start_matches(['/', '\\']));
+        Self { locale: Locale::new(language, zone), theme, now, path, pairs }
     }
 
     pub(crate) fn t<'a>(&self, key: &'a str) -> &'a str {
@@ -163,6 +165,14 @@ mod tests {
         let english = frame.languages().into_iter().find(|choice| choice.value == "en").unwrap();
         assert_eq!(english.href, "/stages/SUBMITTED?condition=stuck&cursor=abc&lang=en");
         assert!(!english.current);
+    }
+
+    #[test]
+    fn a_switch_never_leaves_the_site() {
+        for path in ["//evil.example/", "///evil.example/x"] {
+            let frame = frame(path, "");
+            assert!(frame.languages().iter().all(|c| c.href.starts_with("/evil.example/")), "{path}");
+        }
     }
 
     #[test]

@@ -19,9 +19,13 @@ pub enum NotAnOrderId {
     /// Longer than [`ORDER_ID_BYTES_MAX`].
     #[error("an order id has at most {ORDER_ID_BYTES_MAX} bytes")]
     TooLong,
-    /// A line break or another control character.
+    /// A line break or another control character, or one that turns the direction of writing, by
+    /// which an id could be made to look like another.
     #[error("an order id has no control characters")]
     Control,
+    /// `.` or `..`, which no address of a page can hold.
+    #[error("an order id is more than dots")]
+    Dots,
 }
 
 impl OrderId {
@@ -37,8 +41,11 @@ impl OrderId {
         if text.len() > ORDER_ID_BYTES_MAX {
             return Err(NotAnOrderId::TooLong);
         }
-        if text.chars().any(char::is_control) {
+        if text.chars().any(|c| c.is_control() || turns_direction(c)) {
             return Err(NotAnOrderId::Control);
+        }
+        if matches!(text, "." | "..") {
+            return Err(NotAnOrderId::Dots);
         }
         Ok(Self(text.to_owned()))
     }
@@ -54,6 +61,11 @@ impl OrderId {
     pub fn into_string(self) -> String {
         self.0
     }
+}
+
+/// The bidirectional controls of Unicode (UAX #9, section 2).
+fn turns_direction(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl fmt::Display for OrderId {
@@ -80,6 +92,9 @@ mod tests {
             ("", Err(NotAnOrderId::Empty)),
             (" \t", Err(NotAnOrderId::Empty)),
             ("A\nB", Err(NotAnOrderId::Control)),
+            ("A\u{202e}B", Err(NotAnOrderId::Control)),
+            ("..", Err(NotAnOrderId::Dots)),
+            ("A..", Ok("A..")),
         ];
         for (text, expected) in cases {
             assert_eq!(
