@@ -94,12 +94,14 @@ impl Accounts {
             let user = User { name: name.to_owned(), role };
             Account { user, password }
         };
+        let open = writer.0.is_empty();
         let mut accounts = vec![
             account(&settings.writer, Role::Writer, writer),
             account(&settings.reader, Role::Reader, reader),
         ];
         let taken = [&settings.writer, &settings.reader].iter().any(|name| *name == DEFAULT_USER);
-        if listen.is_loopback() && !taken {
+        // Beside a writer who has a password it would be a way around that password.
+        if listen.is_loopback() && open && !taken {
             accounts.push(account(DEFAULT_USER, Role::Writer, Secret::default()));
         }
         Ok(Self { accounts })
@@ -168,4 +170,44 @@ fn same(expected: &[u8], given: &[u8]) -> bool {
             sum | usize::from(a ^ b)
         });
     differs == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
+
+    fn settings(writer_password: &str, reader_password: &str) -> UserSettings {
+        UserSettings {
+            writer: "writer".to_owned(),
+            writer_password: Secret(writer_password.to_owned()),
+            writer_password_file: None,
+            reader: "reader".to_owned(),
+            reader_password: Secret(reader_password.to_owned()),
+            reader_password_file: None,
+            allow_no_password: true,
+        }
+    }
+
+    #[test]
+    fn default_is_offered_only_beside_a_writer_without_a_password() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "s3cret\n").unwrap();
+        let in_file =
+            UserSettings { writer_password_file: Some(file.path().into()), ..settings("", "") };
+        let cases = [
+            (settings("", ""), LOOPBACK, Some(Role::Writer)),
+            (settings("", "s3cret"), LOOPBACK, Some(Role::Writer)),
+            (settings("s3cret", ""), LOOPBACK, None),
+            (settings("s3cret", "s3cret"), LOOPBACK, None),
+            (in_file, LOOPBACK, None),
+            (settings("", ""), [0, 0, 0, 0], None),
+        ];
+        for (settings, address, expected) in cases {
+            let accounts = Accounts::new(&settings, address.into()).unwrap();
+            let nobody = accounts.authenticate(&HeaderMap::new(), &[]).ok();
+            assert_eq!(nobody.map(|user| user.role), expected, "{settings:?} {address:?}");
+        }
+    }
 }

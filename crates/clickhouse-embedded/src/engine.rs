@@ -4,7 +4,7 @@ pub(crate) mod folder;
 pub(crate) mod library;
 pub(crate) mod catalogue;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use crate::exception::{self, Exception};
@@ -56,14 +56,13 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Loads the library, takes the folder, and starts the engine. Blocks for about a second.
+    /// Loads the library at `path`, takes the folder, and starts the engine. Blocks for about a second.
     ///
     /// # Errors
     /// [`OpenError`].
-    pub(crate) fn open(settings: &Settings) -> Result<Self, OpenError> {
-        let path = library::find(settings.engine_library.as_deref())?;
+    pub(crate) fn open(settings: &Settings, path: &Path) -> Result<Self, OpenError> {
         let folder = Folder::take(&settings.data)?;
-        let library = Library::load(&path)?;
+        let library = Library::load(path)?;
         let arguments = arguments(settings, &folder);
         let mut boot = arguments.clone();
         boot.push(format!("--default_database={BOOT_DATABASE}"));

@@ -7,7 +7,7 @@ use daemon::serve::ServeError;
 use daemon::{Health, Metrics, Stop, Watch};
 
 use crate::auth::{AccountError, Accounts};
-use crate::engine::{Engine, OpenError};
+use crate::engine::{Engine, OpenError, library};
 use crate::figures::Figures;
 use crate::query_log::QueryLog;
 use crate::run::Bench;
@@ -59,11 +59,13 @@ pub fn exit(code: u8) -> ! {
 /// [`StartError`].
 pub async fn start(settings: Settings, stop: Stop) -> Result<(), StartError> {
     let accounts = Accounts::new(&settings.users, settings.listen.ip())?;
+    // Before a port is bound: nobody is told `listening` by a program that cannot serve.
+    let library = library::find(settings.engine_library.as_deref()).map_err(OpenError::Missing)?;
     let metrics = Metrics::new("clickhouse-embedded", env!("CARGO_PKG_VERSION"));
     let figures = Figures::new(&metrics);
     let (listener, address) = daemon::serve::bind("clickhouse-http", settings.listen).await?;
     let opening = settings.clone();
-    let engine = tokio::task::spawn_blocking(move || Engine::open(&opening))
+    let engine = tokio::task::spawn_blocking(move || Engine::open(&opening, &library))
         .await
         .map_err(|error| StartError::Io { doing: "start the engine", source: error.into() })??;
     tracing::info!(version = engine.version, data = %settings.data.display(), "engine open");

@@ -37,7 +37,8 @@ pub struct Settings {
     pub query_log: QueryLogSettings,
 }
 
-/// The two users. On a loopback address, `default` without a password is the writer too.
+/// The two users. On a loopback address, and while the writer has no password, `default` is the
+/// writer, too.
 #[derive(Debug, Clone, Args)]
 pub struct UserSettings {
     /// The user who may do everything but control the process or the host.

@@ -94,6 +94,9 @@ async fn a_raw_insert_and_a_user() {
     insert.end().await.unwrap();
     let sum: u64 = writer.query("SELECT sum(a) FROM t").fetch_one().await.unwrap();
     assert_eq!(sum, 3);
+    // A writer's password is no use when `default` gets around it.
+    let nobody = client.query("SELECT 1").execute().await.unwrap_err().to_string();
+    assert!(nobody.contains("AUTHENTICATION_FAILED"), "{nobody}");
     let wrong = client.clone().with_user("writer").with_password("wrong");
     let error = wrong.query("SELECT 1").execute().await.unwrap_err().to_string();
     assert!(error.contains("AUTHENTICATION_FAILED") && !error.contains("s3cret"), "{error}");

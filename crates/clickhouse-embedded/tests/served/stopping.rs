@@ -60,6 +60,8 @@ fn a_missing_library_says_what_to_run() {
     let (status, log) = Served::fails(folder.path(), &["--engine-library", "/nowhere/libchdb.so"]);
     assert_eq!(status.code(), Some(78), "{log}");
     assert!(log.contains("npm ci --prefix crates/clickhouse-embedded/engine"), "{log}");
+    // Found before a port is bound.
+    assert!(!log.contains("listening"), "{log}");
 }
 
 #[tokio::test]
