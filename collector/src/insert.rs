@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use daemon::{Watch, log};
+use daemon::log;
 use order_store::{Batch, StoreError, Writer};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::metrics::CollectorMetrics;
 use crate::settings::InsertSettings;
 use crate::stitch::Mailbox;
+use crate::store_watch::StoreWatch;
 
 /// First wait between two tries of an insert; it doubles.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
@@ -62,8 +63,8 @@ pub struct Inserter {
     settings: InsertSettings,
     mailbox: Arc<Mailbox>,
     metrics: CollectorMetrics,
-    watch: Watch,
-    /// Whether the last insert or ping succeeded: a store known to be down is tried once.
+    store: StoreWatch,
+    /// Whether the last insert succeeded: a store known to be down is tried once.
     store_up: Arc<AtomicBool>,
 }
 
@@ -85,11 +86,11 @@ impl Inserter {
         settings: InsertSettings,
         mailbox: Arc<Mailbox>,
         metrics: CollectorMetrics,
-        watch: Watch,
+        store: StoreWatch,
     ) -> Self {
         let jobs = Arc::new(Mutex::new(jobs));
         let store_up = Arc::new(AtomicBool::new(true));
-        Self { jobs, writer, settings, mailbox, metrics, watch, store_up }
+        Self { jobs, writer, settings, mailbox, metrics, store, store_up }
     }
 
     /// Inserts until every sender of jobs is gone and the queue is empty.
@@ -129,7 +130,13 @@ impl Inserter {
             }
             Err(error) => {
                 let (rows, requests) = (batch.rows(), waiting.len());
-                tracing::warn!(error = log::chain(&error), rows, requests, "insert given up");
+                let error = log::chain(&error);
+                // That the store is away was said; its senders are told, too.
+                if self.store.is_away() {
+                    tracing::debug!(error, rows, requests, "insert given up");
+                } else {
+                    tracing::warn!(error, rows, requests, "insert given up");
+                }
                 Outcome::Unavailable
             }
         };
@@ -154,14 +161,13 @@ impl Inserter {
                 Ok(Ok(())) => {
                     self.metrics.insert_seconds.observe(begun.elapsed().as_secs_f64());
                     self.store_up.store(true, Ordering::Relaxed);
-                    self.watch.progressed();
+                    self.store.answered();
                     return Ok(());
                 }
                 Ok(Err(error)) => InsertError::Store(error),
                 Err(_) => InsertError::Deadline,
             };
-            self.metrics.insert_failures.inc();
-            self.watch.failed(log::chain(&error));
+            self.note_failure(&error);
             let again = matches!(&error, InsertError::Store(error) if error.is_retryable())
                 && self.store_up.load(Ordering::Relaxed)
                 && Instant::now() + backoff < deadline;
@@ -171,6 +177,15 @@ impl Inserter {
             }
             sleep(backoff).await;
             backoff = (backoff * 2).min(BACKOFF_MAX);
+        }
+    }
+    fn note_failure(&self, error: &InsertError) {
+        self.metrics.insert_failures.inc();
+        match error {
+            InsertError::Store(store) if store.is_unreachable() => {
+                self.store.away(log::chain(error));
+            }
+            _ => self.store.refused(log::chain(error)),
         }
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod settings;
 pub mod metrics;
+pub mod store_watch;
 pub mod stitch;
 pub mod insert;
 pub mod intake;

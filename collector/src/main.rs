@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use collector::settings::built_in_lifecycle;
+use collector::settings::{LifecycleError, built_in_lifecycle};
 use collector::{RunError, Settings};
 use daemon::settings::{EXIT_OS, EXIT_SOFTWARE, EXIT_UNAVAILABLE, parse, refuse};
 use daemon::{Stop, log};
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     }
     let lifecycle = match settings.read_lifecycle() {
         Ok(lifecycle) => lifecycle,
-        Err(error) => return refuse("--lifecycle", &log::chain(&error)),
+        Err(error) => return refuse_lifecycle(&error),
     };
     match serve(settings, lifecycle) {
         Ok(()) => ExitCode::SUCCESS,
@@ -39,6 +39,17 @@ fn main() -> ExitCode {
             ExitCode::from(exit_code(&error))
         }
     }
+}
+
+/// One line per mistake: a person mends them one by one.
+fn refuse_lifecycle(error: &LifecycleError) -> ExitCode {
+    if let LifecycleError::Mistakes { path, mistakes } = error {
+        let file = path.display();
+        for order_model::lifecycle::Mistake { line, reason } in &mistakes.0 {
+            tracing::error!(%file, line, reason, "bad lifecycle");
+        }
+    }
+    refuse("--lifecycle", &log::chain(error))
 }
 
 #[tokio::main]

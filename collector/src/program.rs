@@ -22,12 +22,11 @@ use crate::intake::Intake;
 use crate::metrics::CollectorMetrics;
 use crate::settings::Settings;
 use crate::stitch::{self, Mailbox};
+use crate::store_watch::StoreWatch;
 use crate::{grpc, http};
 
 /// Wait between two questions to a store that is not there yet.
 const STORE_PAUSE: Duration = Duration::from_millis(250);
-/// How often the store is asked whether it is there, for readiness.
-const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// What the last tasks get beyond the drain deadline, so that requests answered at its end are
 /// still stitched.
 const DRAIN_GRACE: Duration = Duration::from_secs(2);
@@ -82,7 +81,7 @@ struct Parts {
     store: Store,
     mailbox: Arc<Mailbox>,
     metrics: CollectorMetrics,
-    store_watch: Watch,
+    store_watch: StoreWatch,
     stitch_watch: Watch,
     sweep_watch: Watch,
 }
@@ -106,7 +105,7 @@ pub async fn run(settings: Settings, lifecycle: Lifecycle, stop: Stop) -> Result
     let parts = Parts {
         store: Store::connect(&settings.store),
         mailbox: Arc::new(Mailbox::new(settings.stitch.stitch_pending_max, metrics.clone())),
-        store_watch: health.watch("store", PROGRESS_AGE_MAX),
+        store_watch: StoreWatch::new(health.watch("store", PROGRESS_AGE_MAX)),
         stitch_watch: health.watch("stitcher", PROGRESS_AGE_MAX),
         sweep_watch: health.watch("sweep", settings.stitch.sweep_interval + PROGRESS_AGE_MAX),
         metrics,
@@ -167,7 +166,7 @@ async fn prepare(
     loop {
         let error = match parts.store.migrate(lifecycle).await {
             Ok(()) => {
-                parts.store_watch.progressed();
+                parts.store_watch.answered();
                 tracing::info!("store ready");
                 return Ok(true);
             }
@@ -179,7 +178,7 @@ async fn prepare(
             tracing::warn!(error = chain, wait_s = store_wait.as_secs(), "waiting for the store");
             told = true;
         }
-        parts.store_watch.failed(chain);
+        parts.store_watch.refused(chain);
         if Instant::now() + STORE_PAUSE > deadline {
             let waited_s = store_wait.as_secs();
             return Err(RunError::StoreUnavailable { waited_s, source: error });
@@ -228,7 +227,7 @@ async fn work(
             stitch::sweep(&mailbox, &stitcher, &limits, &sweep_watch, &metrics, &stop).await;
         }
     });
-    let ping = tokio::spawn(ping(store, store_watch, stop.clone()));
+    let ping = tokio::spawn(store_watch.ping(store, stop.clone()));
     intake.open();
     // The servers hold the intake from here on: when they have drained, its queue ends.
     drop(intake);
@@ -256,16 +255,6 @@ async fn join(tasks: &mut JoinSet<()>, deadline: Instant) -> Result<(), RunError
                 tasks.shutdown().await;
                 return Ok(());
             }
-        }
-    }
-}
-
-/// Asks the store whether it is there, so that readiness does not depend on traffic.
-async fn ping(store: Store, watch: Watch, stop: Stop) {
-    while stop.sleep(PING_INTERVAL).await {
-        match store.ping().await {
-            Ok(()) => watch.progressed(),
-            Err(error) => watch.failed(log::chain(&error)),
         }
     }
 }

@@ -158,7 +158,7 @@ pub enum LifecycleError {
         source: std::io::Error,
     },
     /// The file has mistakes, each with its line.
-    #[error("{}:\n{mistakes}", path.display())]
+    #[error("{} mistakes in {}", mistakes.0.len(), path.display())]
     Mistakes {
         /// The file.
         path: PathBuf,

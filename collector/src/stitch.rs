@@ -194,6 +194,7 @@ pub async fn sweep(
     let mut state = SweepState::default();
     let mut failing = false;
     loop {
+        let mut pause = settings.sweep_interval;
         match stitcher.sweep(&mut state).await {
             Ok(stitched) => {
                 metrics.swept_orders.inc_by(stitched.orders as u64);
@@ -203,11 +204,13 @@ pub async fn sweep(
             Err(error) => {
                 note_failure(&error, "sweep failed; trying again", watch, metrics, failing);
                 failing = true;
+                // Readiness is not to wait for the next interval.
+                pause = pause.min(RETRY_PAUSE);
             }
         }
         tokio::select! {
             () = stop.stopped() => return,
-            () = tokio::time::sleep(settings.sweep_interval) => {}
+            () = tokio::time::sleep(pause) => {}
             () = mailbox.overflowed.notified() => state = SweepState::default(),
         }
     }

@@ -34,9 +34,27 @@ async fn while_the_store_is_away_senders_are_told_to_come_again() {
 
     stack.restart_engine();
     stack.ready().await;
+    // Either the ping or the insert below hears of it first; both say it once.
     let answer = post(stack.http("/v1/traces"), PROTOBUF, "", body).send().await.unwrap();
     assert_eq!(answer.status(), 200);
     assert_eq!(stack.query("SELECT count() FROM otel_traces FINAL").await, ["1"]);
+    let log = stack.collector.log();
+    for once in ["store does not answer", "store answers again"] {
+        assert_eq!(log.matches(once).count(), 1, "{once}: {log}");
+    }
+    assert_eq!(log.matches("insert given up").count(), 0, "{log}");
+}
+
+#[tokio::test]
+async fn without_traffic_the_return_of_the_store_is_heard_by_the_ping() {
+    let mut stack = Stack::start(&["--sweep-interval", "1h"]).await;
+    stack.engine.kill();
+    eventually("the ping fails", async || stack.collector.log().contains("store does not answer"))
+        .await;
+    stack.restart_engine();
+    // Neither an insert nor a sweep is there to hear of it.
+    stack.ready().await;
+    assert_eq!(stack.collector.log().matches("store answers again").count(), 1);
 }
 
 #[tokio::test]

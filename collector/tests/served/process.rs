@@ -32,7 +32,11 @@ fn every_mistake_of_a_lifecycle_is_told_with_its_line() {
     assert_eq!(refused.status.code(), Some(64));
     let told = String::from_utf8(refused.stderr).unwrap();
     assert!(told.contains("nobody we know") && told.contains("soon"), "{told}");
-    assert_eq!(told.matches("line ").count(), 2, "{told}");
+    // A line of the log for each, and one that names the setting.
+    assert_eq!(told.lines().count(), 3, "{told}");
+    assert_eq!(told.lines().filter(|told| told.contains(" line=")).count(), 2, "{told}");
+    assert!(told.lines().any(|told| told.contains("--lifecycle")), "{told}");
+    assert!(!told.contains("\\n"), "{told}");
 }
 
 #[test]
