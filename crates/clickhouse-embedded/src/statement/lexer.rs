@@ -1,8 +1,8 @@
 //! Tokens of ClickHouse SQL, lazily, from bytes that may end in binary data.
 //!
 //! Follows `src/Parsers/Lexer.cpp`. Where a text could be read in two ways (heredocs, `#` and
-//! `//` comments, bytes that are no text), the token is [`Kind::Odd`], and the guard of the
-//! reader refuses the whole statement rather than guess.
+//! `//` comments, typographic quotes, other bytes beyond ASCII), the token is [`Kind::Odd`], and
+//! the guard refuses the whole statement rather than guess.
 
 /// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

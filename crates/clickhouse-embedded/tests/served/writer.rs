@@ -105,6 +105,54 @@ async fn what_even_the_writer_may_not() {
     assert_eq!(get.headers()["x-clickhouse-exception-code"], "164");
 }
 
+/// Texts that the engine cuts elsewhere than a guard might: comments and quotes that one of the
+/// two does not know, names that are spelled with escapes, SQL in strings.
+#[tokio::test]
+async fn no_spelling_gets_the_writer_out() {
+    let served = Served::start(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    let target = folder.path().join("target");
+    std::fs::write(&secret, "s3cret\n").unwrap();
+    let (secret, target_path) = (secret.to_str().unwrap(), target.to_str().unwrap());
+    let dictionary = |keys: &str, source: &str| {
+        format!(
+            "CREATE DICTIONARY f ({keys}) PRIMARY KEY k SOURCE(CLICKHOUSE({source})) \
+             LAYOUT(COMPLEX_KEY_HASHED()) LIFETIME(1)"
+        )
+    };
+    for sql in [
+        format!("SELECT * FROM # '\nfile('{secret}', LineAsString) # '"),
+        format!("SELECT * FROM #! '\nfile('{secret}', LineAsString) #! '"),
+        format!("SELECT * FROM // '\nfile('{secret}', LineAsString) // '"),
+        format!("SELECT * FROM \u{201c}file\u{201d}('{secret}', LineAsString)"),
+        format!("SELECT * FROM file\u{a0}('{secret}', LineAsString)"),
+        format!("SELECT \u{2018}' || \u{2019}, * FROM file('{secret}', LineAsString) # '"),
+        format!("SELECT * FROM `fil\\x65`('{secret}', LineAsString)"),
+        format!("INSERT INTO # '\nFUNCTION file('{target_path}', TSV, 'a Int8') SELECT 1 # '"),
+        format!("CREATE TABLE f (a String) ENGINE = # '\nFile(TSV, '{secret}') # '"),
+        "CREATE DATABASE f ENGINE = # '\nFilesystem('/etc') # '".to_owned(),
+        "CREATE DATABASE f ENGINE = `Filesyste\\x6d`('/etc')".to_owned(),
+        "SELECT * FROM # '\nurl('http://127.0.0.1:1/', TSV, 'a Int8') # '".to_owned(),
+        "SELECT * FROM # '\nexecutable('id', TSV, 'a String') # '".to_owned(),
+        format!("INSERT INTO FUNCTION null('a String') FROM # '\nINFILE '{secret}' FORMAT TSV # '"),
+        dictionary("k String", &format!("`QUERY` 'SELECT line FROM file(''{secret}'')'")),
+        dictionary("k String", "`HOST` '127.0.0.2' `PORT` 1 TABLE 't'"),
+        dictionary(
+            &format!("k UInt8, v String EXPRESSION 'file(''{secret}'')'"),
+            "DB 'system' TABLE 'one'",
+        ),
+    ] {
+        let answer = served.post("", sql.clone()).await;
+        assert_eq!(answer.code(), 497, "{sql}: {}", answer.text);
+    }
+    assert!(!target.exists());
+    assert_eq!(
+        served.sql("SELECT '№ # // “x” ‘y’\u{a0}$$' AS \"№\"").await,
+        "№ # // “x” ‘y’\u{a0}$$"
+    );
+}
+
 #[tokio::test]
 async fn backups_go_where_the_operator_says() {
     let folder = tempfile::tempdir().unwrap();
