@@ -29,16 +29,22 @@ pub(crate) fn texts(zone: Tz, lifecycle: &Lifecycle, order: &OrderSummary) -> Ve
     Language::ALL.into_iter().map(text).collect()
 }
 
-/// The stage's sentence, then what its condition adds, then the promise while it can be kept.
+/// The stage's sentence, then what a broken promise or else its condition adds, then the promise
+/// while it can be kept.
 fn text(locale: Locale, lifecycle: &Lifecycle, order: &OrderSummary) -> String {
+    if order.condition == Condition::NotConfirmed {
+        return locale.t("customer.not_confirmed").to_owned();
+    }
     let mut sentences = vec![stage_sentence(locale, order).to_owned()];
+    let open = words::promise_is_open(lifecycle, order);
     let slow = match order.condition {
+        _ if open && order.overdue => Some("customer.overdue"),
         Condition::Stuck => Some("customer.stuck"),
         Condition::Late => Some("customer.late"),
         _ => None,
     };
     sentences.extend(slow.and_then(|key| locale.find(key)).map(str::to_owned));
-    let promising = words::promise_is_open(lifecycle, order) && !order.overdue && slow.is_none();
+    let promising = open && slow.is_none();
     if let Some(promised_at) = order.promised_at.filter(|_| promising) {
         let date = locale.day(promised_at);
         sentences.push(locale.fill("customer.promised", &[("date", &date)]));
@@ -78,6 +84,19 @@ mod tests {
             "Мы рассчитываем стоимость вашего заказа. Это занимает дольше, чем должно. \
              Мы уже разбираемся и сообщим вам, как только всё решится."
         );
+    }
+
+    #[test]
+    fn a_broken_promise_is_owned_and_an_unconfirmed_delivery_is_asked_about() {
+        for condition in [Condition::Fine, Condition::Late, Condition::Stuck] {
+            let mut order = summary("MANUFACTURING_STARTED", condition);
+            order.overdue = true;
+            let text = russian(&order);
+            assert!(text.contains("приносим извинения"), "{text}");
+            assert!(!text.contains("дольше") && !text.contains("планируем"), "{text}");
+        }
+        let text = russian(&summary("SHIPPED", Condition::NotConfirmed));
+        assert!(text.contains("уточняем у службы доставки") && !text.contains("едет"), "{text}");
     }
 
     #[test]

@@ -171,7 +171,10 @@ mod tests {
     fn a_switch_never_leaves_the_site() {
         for path in ["//evil.example/", "///evil.example/x"] {
             let frame = frame(path, "");
-            assert!(frame.languages().iter().all(|c| c.href.starts_with("/evil.example/")), "{path}");
+            assert!(
+                frame.languages().iter().all(|c| c.href.starts_with("/evil.example/")),
+                "{path}"
+            );
         }
     }
 

@@ -48,5 +48,6 @@ async fn run(settings: Settings, app: App) -> anyhow::Result<ExitCode> {
     connections::serve(listener, router, app.limits().connections(), open, stop, drain_deadline)
         .await;
     watching.abort();
+    tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }

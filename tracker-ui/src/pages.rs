@@ -10,3 +10,5 @@ pub(crate) mod nowhere;
 pub(crate) mod fixtures;
 #[cfg(test)]
 mod snapshots;
+#[cfg(test)]
+mod claims;

@@ -13,9 +13,19 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::measure::Measure;
+use crate::outage::Outage;
 
 /// A board this young is shown again: a hundred open boards are one question to the store.
 const BOARD_AGE_MAX: Duration = Duration::from_millis(300);
+
+/// The question that writes.
+const RECORD_ALERTS: &str = "record_alerts";
+/// What ClickHouse answers to a user who may not write: read-only, access denied, wrong password.
+const NO_WRITER_CODES: [&str; 3] = ["Code: 164.", "Code: 497.", "Code: 516."];
+
+fn may_not_write(error: &str) -> bool {
+    NO_WRITER_CODES.iter().any(|code| error.contains(code))
+}
 
 /// The store did not answer; what happened is logged already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +54,7 @@ pub(crate) struct Reads {
     query_time_max: Duration,
     measure: Measure,
     watch: Watch,
+    outage: Outage,
     board: Mutex<Option<(Instant, BoardAnswer)>>,
 }
 
@@ -58,7 +69,8 @@ impl Reads {
         measure: Measure,
         watch: Watch,
     ) -> Self {
-        Self { reader, writer, query_time_max, measure, watch, board: Mutex::new(None) }
+        let (outage, board) = (Outage::default(), Mutex::new(None));
+        Self { reader, writer, query_time_max, measure, watch, outage, board }
     }
 
     /// The board, read at most [`BOARD_AGE_MAX`] ago. Those who ask while it is read share the
@@ -117,7 +129,7 @@ impl Reads {
     }
 
     pub(crate) async fn record_alerts(&self, alerts: &[AlertRow]) -> Result<(), ReadError> {
-        self.ask("record_alerts", self.writer.record_alerts(alerts)).await
+        self.ask(RECORD_ALERTS, self.writer.record_alerts(alerts)).await
     }
 
     /// Asks whether the store answers at all: for readiness while nobody looks at a page.
@@ -137,21 +149,45 @@ impl Reads {
         match answer {
             Ok(Ok(value)) => {
                 self.watch.progressed();
+                if self.outage.answered(query) {
+                    tracing::info!(query, "store answers again");
+                }
                 Ok(value)
             }
             Ok(Err(error)) => {
-                self.measure.query_failed(query);
-                self.watch.failed("the store does not answer");
-                tracing::error!(query, error = daemon::log::chain(&error), "store query failed");
+                self.failed(query, &error);
                 Err(ReadError::Unavailable)
             }
             Err(_) => {
                 self.measure.query_failed(query);
                 self.watch.failed("the store takes too long");
                 let deadline_ms = self.query_time_max.as_millis();
-                tracing::error!(query, %deadline_ms, "store query timed out");
+                if self.outage.refused(query) {
+                    tracing::error!(query, %deadline_ms, "store query timed out");
+                } else {
+                    tracing::debug!(query, %deadline_ms, "store query timed out again");
+                }
                 Err(ReadError::TimedOut)
             }
+        }
+    }
+
+    /// Counts, reports and logs a failure: loudly once, for as long as it lasts.
+    fn failed(&self, query: &'static str, error: &StoreError) {
+        let unreachable = error.is_unreachable();
+        let error = daemon::log::chain(error);
+        self.measure.query_failed(query);
+        self.watch.failed(format!("the store does not answer: {error}"));
+        let news = if unreachable { self.outage.unreachable() } else { self.outage.refused(query) };
+        match (news, query) {
+            (false, _) => tracing::debug!(query, error, "store query failed again"),
+            (true, RECORD_ALERTS) if may_not_write(&error) => tracing::error!(
+                query,
+                error,
+                "webhook cannot write: set --writer-user/--writer-password"
+            ),
+            (true, _) if unreachable => tracing::error!(query, error, "store does not answer"),
+            (true, _) => tracing::error!(query, error, "store query failed"),
         }
     }
 }

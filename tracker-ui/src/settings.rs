@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::http::Uri;
 use chrono_tz::Tz;
 use clap::{Args, Parser};
 use daemon::connections::Bounds;
@@ -22,7 +23,8 @@ pub struct Settings {
     #[arg(long, env = "WAYBILL_UI_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
     /// The address under which people reach the board, for links in the JSON API.
-    #[arg(long, env = "WAYBILL_UI_PUBLIC_URL", default_value = "http://127.0.0.1:8080")]
+    #[arg(long, env = "WAYBILL_UI_PUBLIC_URL", default_value = "http://127.0.0.1:8080",
+          value_parser = public_url)]
     pub public_url: String,
     /// The zone in which times are shown, as the IANA database names it.
     #[arg(
@@ -44,6 +46,15 @@ pub struct Settings {
     /// What is bounded.
     #[command(flatten)]
     pub limits: Limits,
+}
+
+/// An address that links can begin with: absolute, without query or fragment.
+fn public_url(text: &str) -> Result<String, String> {
+    let bad = || "write an absolute address such as `https://waybill.example`".to_owned();
+    let uri: Uri = text.parse().map_err(|_| bad())?;
+    let web = matches!(uri.scheme_str(), Some("http" | "https"));
+    let host = uri.host().is_some_and(|host| !host.is_empty());
+    if web && host && !text.contains(['?', '#', '@']) { Ok(text.to_owned()) } else { Err(bad()) }
 }
 
 /// The webhook that Alertmanager calls, and the user who writes down what it says.
@@ -164,5 +175,20 @@ impl WebhookSettings {
             return Err(bad(format!("{} is empty", path.display())));
         }
         Ok(Some(secret))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_begin_with_an_absolute_address() {
+        for bad in ["", "waybill", "/board", "//h", "ftp://h", "http://", "http://h?a", "h:80"] {
+            assert!(public_url(bad).is_err(), "{bad}");
+        }
+        for good in ["http://127.0.0.1:8080", "https://h.example/waybill/", "http://[::1]:80"] {
+            assert_eq!(public_url(good).as_deref(), Ok(good));
+        }
     }
 }

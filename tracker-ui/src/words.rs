@@ -48,6 +48,12 @@ pub(crate) fn has_ended(order: &OrderSummary) -> bool {
     order.terminal && order.stuck_at.is_none()
 }
 
+/// [`has_ended`] of a whole stage of the board, as the lifecycle says.
+pub(crate) fn ends_at(lifecycle: &Lifecycle, stage: &BoardStage) -> bool {
+    let waits = lifecycle.stage(&stage.stage).is_some_and(|known| known.deadlines.is_some());
+    stage.terminal && !waits
+}
+
 /// Whose turn it is; nothing when nobody's or unknown.
 pub(crate) fn whose_turn<'a>(
     locale: Locale,
@@ -67,7 +73,7 @@ pub(crate) fn whose_turn<'a>(
 /// Whether the promise on the whole order is still to be kept: neither shipped nor ended.
 pub(crate) fn promise_is_open(lifecycle: &Lifecycle, order: &OrderSummary) -> bool {
     let kept_from = lifecycle.rank(&lifecycle.promise.to);
-    !order.terminal && (order.rank < kept_from || kept_from == 0)
+    !has_ended(order) && (order.rank < kept_from || kept_from == 0)
 }
 
 /// A condition with its name. Style and symbol follow `code`; the words stand beside them.
@@ -86,10 +92,15 @@ pub(crate) struct Badge {
 /// Its template escapes what it shows.
 impl HtmlSafe for Badge {}
 
-pub(crate) fn badge(locale: Locale, condition: Condition) -> Badge {
-    let code = condition.as_str();
+/// An order that has ended is neither well nor ill, and one that failed in time is not well.
+pub(crate) fn badge(locale: Locale, order: &OrderSummary) -> Badge {
+    let code = match order.condition {
+        Condition::Fine if has_ended(order) => "ended",
+        Condition::Fine if order.terminal => "failed",
+        condition => condition.as_str(),
+    };
     let label = locale.find(&format!("condition.{code}")).unwrap_or(code);
-    Badge { code, label, derived: condition != Condition::Fine }
+    Badge { code, label, derived: order.condition != Condition::Fine }
 }
 
 /// `channel.b2b` and the like; what no text knows is shown as written, nothing as "not said".
@@ -128,7 +139,7 @@ pub(crate) fn order_row(locale: Locale, lifecycle: &Lifecycle, order: &OrderSumm
         stage: order_stage_label(locale, order).to_owned(),
         since: locale.moment(order.since),
         age: locale.age(order.age_seconds),
-        badge: badge(locale, order.condition),
+        badge: badge(locale, order),
         turn: whose_turn(locale, lifecycle, order).unwrap_or("–").to_owned(),
         channel: channel(locale, order),
         kind: kind(locale, order),

@@ -61,7 +61,7 @@ impl Order {
             label_ru: order.label_ru.clone(),
             label_en: order.label_en.clone(),
             since: iso(order.since),
-            age_seconds: order.age_seconds,
+            age_seconds: order.age_seconds.max(0),
             condition: order.condition.as_str(),
             terminal: order.terminal,
             waiting_for: order.waiting_for.clone(),

@@ -7,6 +7,7 @@ use askama::filters::HtmlSafe;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use order_model::Lifecycle;
 use order_store::read::{Board, BoardStage, Condition, SourceHeard};
 
 use crate::app::App;
@@ -15,7 +16,7 @@ use crate::frame::Frame;
 use crate::links;
 use crate::locale::{Locale, Moment};
 use crate::reads::BoardData;
-use crate::words::stage_label;
+use crate::words::{ends_at, stage_label};
 
 /// Seconds between updates of the open page.
 pub(crate) const UPDATE_INTERVAL_S: u32 = 2;
@@ -126,7 +127,7 @@ pub(crate) struct Source {
 /// `GET /`.
 pub(crate) async fn page(frame: Frame, State(app): State<App>) -> Result<Response, Failure> {
     let data = app.reads().board().await.map_err(|error| Failure::store(&frame, error))?;
-    let b = view(frame.locale, &data, app.limits().silent_after);
+    let b = view(frame.locale, app.lifecycle(), &data, app.limits().silent_after);
     let fragment_href = links::with_query("/board/fragment", &[("lang", frame.lang())]);
     Ok(html(StatusCode::OK, &BoardPage { f: &frame, b, fragment_href }))
 }
@@ -134,15 +135,21 @@ pub(crate) async fn page(frame: Frame, State(app): State<App>) -> Result<Respons
 /// `GET /board/fragment`: the same numbers without what surrounds them.
 pub(crate) async fn fragment(frame: Frame, State(app): State<App>) -> Result<Response, Failure> {
     let data = app.reads().board().await.map_err(|error| Failure::store(&frame, error))?;
-    let b = view(frame.locale, &data, app.limits().silent_after);
+    let b = view(frame.locale, app.lifecycle(), &data, app.limits().silent_after);
     Ok(html(StatusCode::OK, &BoardFragment { f: &frame, b }))
 }
 
 /// The board in words. Ages are judged by the store's clock (`as_of`), as the numbers are.
-pub(crate) fn view(locale: Locale, data: &BoardData, silent_after: Duration) -> BoardView {
+pub(crate) fn view(
+    locale: Locale,
+    lifecycle: &Lifecycle,
+    data: &BoardData,
+    silent_after: Duration,
+) -> BoardView {
     let board = &data.board;
     let sum = |number: fn(&BoardStage) -> u64| board.stages.iter().map(number).sum::<u64>();
-    let open = sum(|stage| if stage.terminal { 0 } else { stage.total });
+    let open = board.stages.iter().filter(|stage| !ends_at(lifecycle, stage));
+    let open = open.map(|stage| stage.total).sum();
     let (late, stuck) = (sum(|stage| stage.late), sum(|stage| stage.stuck));
     let as_of = locale.clock(board.as_of);
     let age = board.last_received_at.map(|at| (board.as_of - at) / 1000);
@@ -166,7 +173,7 @@ pub(crate) fn view(locale: Locale, data: &BoardData, silent_after: Duration) -> 
         heard_recently: age.is_some_and(|seconds| seconds <= seconds_of(silent_after)),
         balance: balance(locale, board),
         empty: sum(|stage| stage.total) == 0 && board.sources.is_empty(),
-        groups: groups(locale, &board.stages, board.as_of),
+        groups: groups(locale, lifecycle, &board.stages, board.as_of),
         sources: board
             .sources
             .iter()
@@ -193,18 +200,19 @@ fn balance(locale: Locale, board: &Board) -> Balance {
     Balance { text: locale.fill(key, &values), broken }
 }
 
-fn groups(locale: Locale, stages: &[BoardStage], as_of: i64) -> Vec<Group> {
-    let group = |id, heading, hint, wanted: fn(&BoardStage) -> bool| {
+fn groups(locale: Locale, lifecycle: &Lifecycle, stages: &[BoardStage], as_of: i64) -> Vec<Group> {
+    let group = |id, heading, hint, wanted: &dyn Fn(&BoardStage) -> bool| {
         let rows = stages.iter().filter(|stage| wanted(stage));
         let rows: Vec<_> = rows.map(|stage| row(locale, stage, as_of)).collect();
         Group { id, heading, hint, rows }
     };
     let unknown_hint = locale.find("board.section_unknown_hint").unwrap_or_default();
     let text = |key| locale.find(key).unwrap_or_default();
+    let ended = |stage: &BoardStage| ends_at(lifecycle, stage);
     let all = [
-        group("open", text("board.section_open"), "", |s| s.rank > 0 && !s.terminal),
-        group("terminal", text("board.section_terminal"), "", |s| s.rank > 0 && s.terminal),
-        group("unknown", text("board.section_unknown"), unknown_hint, |s| s.rank == 0),
+        group("open", text("board.section_open"), "", &|s| s.rank > 0 && !ended(s)),
+        group("terminal", text("board.section_terminal"), "", &|s| s.rank > 0 && ended(s)),
+        group("unknown", text("board.section_unknown"), unknown_hint, &|s| s.rank == 0),
     ];
     all.into_iter().filter(|group| !group.rows.is_empty()).collect()
 }

@@ -15,6 +15,7 @@ pub(crate) const MINUTE: i64 = 60_000;
 pub(crate) fn summary(stage: &str, condition: Condition) -> OrderSummary {
     let lifecycle = order_model::Lifecycle::default();
     let known = lifecycle.stage(stage);
+    let waits = known.is_none_or(|stage| stage.deadlines.is_some()).then_some(());
     OrderSummary {
         order_id: "ORD-2026-000123".into(),
         stage: stage.into(),
@@ -32,8 +33,8 @@ pub(crate) fn summary(stage: &str, condition: Condition) -> OrderSummary {
         first_event_at: NOW - 120 * MINUTE,
         last_event_at: NOW - 72 * MINUTE,
         last_received_at: NOW - 71 * MINUTE,
-        late_at: Some(NOW - 42 * MINUTE),
-        stuck_at: Some(NOW - 12 * MINUTE),
+        late_at: waits.map(|()| NOW - 42 * MINUTE),
+        stuck_at: waits.map(|()| NOW - 12 * MINUTE),
         promised_at: Some(NOW + 20 * 24 * 60 * MINUTE),
         overdue: false,
     }
@@ -48,7 +49,7 @@ pub(crate) fn detail(order: OrderSummary, stays: &[(&str, i64, &str, u32)]) -> O
         attempt: *attempt,
     };
     let history = stays.iter().map(visit).collect();
-    OrderDetail { as_of: NOW, summary: order, history, calculation: None }
+    OrderDetail { as_of: NOW, summary: order, history, calculation: None, refold_at: None }
 }
 
 /// A span; times in nanoseconds after [`NOW`].

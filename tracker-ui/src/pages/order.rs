@@ -55,6 +55,10 @@ pub(crate) struct OrderView {
     pub(crate) as_of: Moment,
     pub(crate) as_of_line: String,
     pub(crate) sentence: String,
+    /// What the badge concludes from.
+    pub(crate) derived_hint: &'static str,
+    /// Said of an event that lies in the future, unless the sentence says it.
+    pub(crate) future: Option<String>,
     pub(crate) turn: Option<String>,
     pub(crate) stage: String,
     pub(crate) stage_raw: String,
@@ -123,10 +127,12 @@ pub(crate) fn view(locale: Locale, lifecycle: &Lifecycle, data: &OrderData) -> O
     let api_href = format!("/api/v1/orders/{}", links::encoded(&id));
     OrderView {
         title: locale.fill("order.title", &[("id", &id)]),
-        badge: words::badge(locale, order.condition),
+        badge: words::badge(locale, order),
         as_of: locale.moment(as_of),
         as_of_line: locale.fill("page.as_of", &[("time", &locale.clock(as_of))]),
-        sentence: verdict::sentence(locale, order, as_of),
+        sentence: verdict::sentence(locale, detail),
+        derived_hint: verdict::derived_hint(locale, order),
+        future: verdict::future(locale, detail).filter(|_| !order.stage.is_empty()),
         turn: words::whose_turn(locale, lifecycle, order)
             .map(|who| locale.fill("order.turn", &[("who", who)])),
         stage: words::order_stage_label(locale, order).to_owned(),
@@ -138,7 +144,7 @@ pub(crate) fn view(locale: Locale, lifecycle: &Lifecycle, data: &OrderData) -> O
         why: verdict::why(locale, lifecycle, detail),
         tell: customer::texts(locale.zone, lifecycle, order),
         calls: data.alerts.as_ref().map(|alerts| calls::view(locale, alerts, as_of)),
-        facts: facts(locale, detail),
+        facts: facts(locale, lifecycle, detail),
         history: history::view(locale, lifecycle, detail),
         spans: data.spans.as_ref().map(|spans| spans_view(locale, spans)),
         spans_href: format!("{api_href}/spans"),
@@ -147,7 +153,7 @@ pub(crate) fn view(locale: Locale, lifecycle: &Lifecycle, data: &OrderData) -> O
     }
 }
 
-fn facts(locale: Locale, detail: &OrderDetail) -> Vec<Fact> {
+fn facts(locale: Locale, lifecycle: &Lifecycle, detail: &OrderDetail) -> Vec<Fact> {
     let (order, as_of) = (&detail.summary, detail.as_of);
     let name = |key| locale.find(key).unwrap_or_default();
     let said = |key, text| Fact { name: name(key), text, note: String::new() };
@@ -156,7 +162,7 @@ fn facts(locale: Locale, detail: &OrderDetail) -> Vec<Fact> {
         let note = locale.fill("order.ago", &[("age", &age)]);
         Fact { name: name(key), text: locale.moment(millis).text, note }
     };
-    let priced = verdict::answered(locale, detail).map(|(text, note)| Fact {
+    let priced = verdict::answered(locale, lifecycle, detail).map(|(text, note)| Fact {
         name: name("order.priced"),
         text,
         note,

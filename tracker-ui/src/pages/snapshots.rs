@@ -16,14 +16,14 @@ use crate::pages::fixtures::{MINUTE, NOW, board, detail, span, summary};
 use crate::pages::order::{OrderData, OrderPage as OrderTemplate};
 use crate::pages::{board as board_page, order as order_page, search, stage};
 
-const SILENT_AFTER: Duration = Duration::from_secs(600);
+pub(super) const SILENT_AFTER: Duration = Duration::from_secs(600);
 
-fn frame(uri: &str) -> Frame {
+pub(super) fn frame(uri: &str) -> Frame {
     Frame::new(&uri.parse().unwrap(), &HeaderMap::new(), chrono_tz::Europe::Moscow, NOW)
 }
 
 /// What a reader sees of a page: text without markup, lines without indentation.
-fn seen(html: &str) -> String {
+pub(super) fn seen(html: &str) -> String {
     let main = html.split_once("<main").map_or(html, |(_, main)| main);
     let main = main.split_once('>').map_or(main, |(_, main)| main);
     let mut text = String::new();
@@ -41,7 +41,7 @@ fn seen(html: &str) -> String {
 }
 
 fn board_html(frame: &Frame, data: &crate::reads::BoardData) -> String {
-    let b = board_page::view(frame.locale, data, SILENT_AFTER);
+    let b = board_page::view(frame.locale, &Lifecycle::default(), data, SILENT_AFTER);
     board_page::BoardPage { f: frame, b, fragment_href: "/board/fragment?lang=ru".into() }
         .render()
         .unwrap()
@@ -85,7 +85,7 @@ fn stuck_order() -> OrderData {
     OrderData { alerts, spans: Some(OrderSpans { spans, total: 2_345 }), detail }
 }
 
-fn order_html(frame: &Frame, data: &OrderData) -> String {
+pub(super) fn order_html(frame: &Frame, data: &OrderData) -> String {
     let o = order_page::view(frame.locale, &Lifecycle::default(), data);
     OrderTemplate { f: frame, o }.render().unwrap()
 }
@@ -142,7 +142,7 @@ fn an_order_that_is_stuck() {
 #[test]
 fn every_part_of_a_calculation_is_told_apart() {
     let parts = [
-        ("never_queued", "запрос не попал в очередь"),
+        ("never_queued", "ни одна система не сообщила, что запрос поставлен в очередь"),
         ("queued", "никто его не взял"),
         ("running", "Расчёт идёт с"),
         ("failed", "Попытка 1 закончилась ошибкой"),

@@ -19,7 +19,7 @@ pub(crate) struct Stack {
     ui: Program,
     pub(crate) store: Store,
     pub(crate) client: reqwest::Client,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Stack {
@@ -41,12 +41,14 @@ impl Stack {
             store_database: "waybill".into(),
         });
         store.migrate(&Lifecycle::default()).await.unwrap();
-        let own = ["--store-url", &url, "--store-user", "reader", "--writer-user", "writer"];
-        let flags = [&own[..], flags].concat();
+        let own = ["--store-url", &url, "--store-user", "reader"];
+        let writer: &[&str] =
+            if flags.contains(&"--writer-user") { &[] } else { &["--writer-user", "writer"] };
+        let flags = [&own[..], writer, flags].concat();
         let ui = Program::start("tracker-ui", "tracker-ui", folder.path(), &flags);
         let no_redirects = reqwest::redirect::Policy::none();
         let client = reqwest::Client::builder().redirect(no_redirects).build().unwrap();
-        Self { engine, ui, store, client, _folder: folder }
+        Self { engine, ui, store, client, folder }
     }
 
     /// Inserts the rows and derives what they touch, as a collector does.
@@ -77,6 +79,11 @@ impl Stack {
     /// The JSON of an answer, which must have `status`.
     pub(crate) async fn json(&self, path: &str, status: u16) -> serde_json::Value {
         serde_json::from_str(&self.page(path, status).await).unwrap()
+    }
+
+    /// What the page server has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("tracker-ui.log")).unwrap()
     }
 
     pub(crate) fn kill_engine(&mut self) {

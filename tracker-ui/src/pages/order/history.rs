@@ -31,7 +31,7 @@ pub(crate) fn view(locale: Locale, lifecycle: &Lifecycle, detail: &OrderDetail) 
         let previous = index.checked_sub(1).and_then(|before| visits.get(before));
         let age = locale.age((next.unwrap_or(detail.as_of) - visit.entered_at) / 1000);
         let is_current = current == Some(index);
-        let lasted = match (is_current, words::has_ended(&detail.summary)) {
+        let lasted = match (next.is_none(), words::has_ended(&detail.summary)) {
             (true, true) => "–".to_owned(),
             (true, false) => locale.fill("order.history_now", &[("age", &age)]),
             (false, _) => age,

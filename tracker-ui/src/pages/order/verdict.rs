@@ -6,6 +6,11 @@ use order_store::read::{Calculation, Condition, OrderDetail, OrderSummary};
 use crate::locale::Locale;
 use crate::words;
 
+/// How far the answer to a request and the stage that gave it may lie apart.
+const ANSWER_SKEW_MS: u64 = 1_000;
+/// For this long after the request it is no news that no system has said it was queued.
+const QUEUED_WORD_AWAITED_MS: i64 = 15 * 60 * 1_000;
+
 /// Whether the order will be shipped as promised.
 #[derive(Debug)]
 pub(crate) struct Promise {
@@ -23,15 +28,36 @@ pub(crate) struct Why {
 }
 
 /// Where it is and since when.
-pub(crate) fn sentence(locale: Locale, order: &OrderSummary, as_of: i64) -> String {
+pub(crate) fn sentence(locale: Locale, detail: &OrderDetail) -> String {
+    let (order, as_of) = (&detail.summary, detail.as_of);
     if order.stage.is_empty() {
-        return locale.t("order.sentence_no_stage").to_owned();
+        let unnamed = || locale.t("order.sentence_no_stage").to_owned();
+        return future(locale, detail).unwrap_or_else(unnamed);
     }
     let time = locale.near(order.since, as_of);
     let age = locale.age_words(order.age_seconds);
     let stage = words::order_stage_label(locale, order);
     let key = if words::has_ended(order) { "order.sentence_terminal" } else { "order.sentence" };
     locale.fill(key, &[("stage", stage), ("time", &time), ("age", &age)])
+}
+
+/// What an event that lies in the future says about clocks; it does not count until then.
+pub(crate) fn future(locale: Locale, detail: &OrderDetail) -> Option<String> {
+    let at = detail.refold_at.filter(|at| *at > detail.as_of)?;
+    let today = locale.day(at) == locale.day(detail.as_of);
+    let time = if today { locale.clock(at) } else { locale.moment(at).text };
+    Some(locale.fill("order.future", &[("time", &time)]))
+}
+
+/// What a conclusion of ours rests on. Only lateness is about time that was granted.
+pub(crate) fn derived_hint(locale: Locale, order: &OrderSummary) -> &'static str {
+    let key = match order.condition {
+        Condition::Unknown if order.stage.is_empty() => "order.derived_no_stage",
+        Condition::Unknown => "order.derived_unknown",
+        Condition::Abandoned | Condition::NotConfirmed => "order.derived_quiet",
+        _ => "order.derived_time",
+    };
+    locale.find(key).unwrap_or_default()
 }
 
 /// Which system said that the order is there.
@@ -84,10 +110,22 @@ pub(crate) fn why(locale: Locale, lifecycle: &Lifecycle, detail: &OrderDetail) -
     Some(Why { text, over })
 }
 
-/// When the price was ready and how long it took.
-pub(crate) fn answered(locale: Locale, detail: &OrderDetail) -> Option<(String, String)> {
+/// When the price was ready and how long it took. The clock stops also without a price (the order
+/// was cancelled, or approved unpriced): then there is nothing to tell.
+pub(crate) fn answered(
+    locale: Locale,
+    lifecycle: &Lifecycle,
+    detail: &OrderDetail,
+) -> Option<(String, String)> {
     let calculation = detail.calculation.as_ref()?;
     let answered_at = calculation.answered_at?;
+    let prices = |stage: &String| {
+        let answers = lifecycle.calculation.answered_by.contains(stage);
+        answers && lifecycle.stage(stage).is_some_and(|known| !known.terminal)
+    };
+    detail.history.iter().find(|visit| {
+        prices(&visit.stage) && visit.entered_at.abs_diff(answered_at) <= ANSWER_SKEW_MS
+    })?;
     let age = locale.age((answered_at - calculation.requested_at) / 1000);
     let took = locale.fill("calculation.took", &[("age", &age)]);
     Some((locale.moment(answered_at).text, took))
@@ -108,6 +146,9 @@ fn part(
         visits.into_iter().find(|visit| visit.stage == stage).map_or(0, |visit| visit.attempt)
     };
     let (key, time, age, attempt) = match calculation.part.as_str() {
+        "never_queued" if as_of - calculation.requested_at < QUEUED_WORD_AWAITED_MS => {
+            ("calculation.just_asked", requested, waited, 0)
+        }
         "never_queued" => ("calculation.never_queued", requested, waited, 0),
         "queued" => ("calculation.queued", requested, waited, 0),
         "running" => {
