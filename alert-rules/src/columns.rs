@@ -9,6 +9,8 @@ use crate::finding::Finding;
 use crate::rows::{self, Answer, Column, Kind, QueryError};
 use crate::rule::{Label, Rule, RuleSet};
 
+/// ClickHouse's codes for no such table and no such database.
+const NO_SCHEMA_CODES: [u32; 2] = [60, 81];
 /// How long a query without rows may take.
 const CHECK_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -22,7 +24,7 @@ pub(crate) async fn check(store: &Store, set: &RuleSet) -> Result<Vec<Finding>, 
         let sql = format!("SELECT * FROM (\n{}\n) LIMIT 0", rule.sql);
         match rows::ask(store, &sql, CHECK_TIME_MAX).await {
             Ok(answer) => findings.extend(check_columns(rule, &answer.columns)),
-            Err(QueryError::Refused(why)) => {
+            Err(QueryError::Refused { why, .. }) => {
                 let place = &rule.place;
                 let why = format!("`sql` of {}: {why}", rule.name);
                 findings.push(Finding::new(&place.file, place.sql_line, why));
@@ -37,11 +39,11 @@ pub(crate) async fn check(store: &Store, set: &RuleSet) -> Result<Vec<Finding>, 
 /// Whether the collector has made the schema: it records the lifecycle last.
 ///
 /// # Errors
-/// The store did not answer.
+/// The store did not answer, or refuses to for another reason than a schema that is not there.
 pub(crate) async fn is_migrated(store: &Store) -> Result<bool, QueryError> {
     match rows::ask(store, "SELECT Fingerprint FROM lifecycle_v1", CHECK_TIME_MAX).await {
         Ok(Answer { rows, .. }) => Ok(!rows.is_empty()),
-        Err(QueryError::Refused(_)) => Ok(false),
+        Err(QueryError::Refused { code, .. }) if NO_SCHEMA_CODES.contains(&code) => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
-use daemon::{Health, Metrics, Stop};
+use daemon::{Health, Metrics, Stop, Watch};
 use order_store::Store;
 use tokio::task::JoinSet;
 
@@ -22,6 +22,8 @@ use crate::settings::{CheckSettings, RunSettings};
 
 /// The runbook of this build, served at `/runbook`.
 const RUNBOOK: &str = include_str!("../runbook.md");
+/// What is said of a store without tables.
+const NO_SCHEMA: &str = "the store holds no schema yet";
 /// Pause between two looks at a store that does not answer, or has no schema yet, at start.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 
@@ -97,7 +99,7 @@ async fn work(
         .map(|group| health.watch("evaluation", group.interval + limits.ready_age_max))
         .collect();
     let store_state = StoreState::default();
-    if !wait_for_rules(&store, &rules, &store_state, &figures, stop).await? {
+    if !wait_for_rules(&store, &rules, &watches, &store_state, &figures, stop).await? {
         return Ok(());
     }
     tracing::info!(rules = rules.rules().count(), groups = rules.groups.len(), "rules in order");
@@ -130,29 +132,53 @@ async fn work(
 }
 
 /// Waits for the store and checks the rules against it; `false` when stopped before.
+///
+/// A store that refuses us is asked again, too: a user or a password may be set right there
+/// without a restart here.
 async fn wait_for_rules(
     store: &Store,
     rules: &RuleSet,
+    watches: &[Watch],
     state: &StoreState,
     figures: &Figures,
     stop: &Stop,
 ) -> Result<bool, RunError> {
-    let mut told_of_schema = false;
+    let mut told = String::new();
     loop {
         let checked = tokio::select! {
             checked = check_with_store(store, rules) => checked,
             () = stop.stopped() => return Ok(false),
         };
-        state.turned(figures, checked.as_ref().err());
+        let waits_for = match &checked {
+            Err(error @ (QueryError::Unreachable(_) | QueryError::Unanswered(_))) => {
+                state.turned(figures, Some(error));
+                error.to_string()
+            }
+            Err(error @ (QueryError::Refused { .. } | QueryError::Garbled(_))) => {
+                figures.store_up.set(1);
+                let error = error.to_string();
+                if error != told {
+                    tracing::error!(error, "rules cannot be checked; trying again");
+                }
+                error
+            }
+            Ok(_) => {
+                state.turned(figures, None);
+                NO_SCHEMA.to_owned()
+            }
+        };
         match checked {
             Ok(Some(findings)) if findings.is_empty() => return Ok(true),
             Ok(Some(findings)) => return Err(RunError::Rules(findings)),
-            Ok(None) if !told_of_schema => {
-                told_of_schema = true;
-                tracing::info!("the store holds no schema yet; waiting for the collector");
+            Ok(None) if told != NO_SCHEMA => {
+                tracing::info!("{NO_SCHEMA}; waiting for the collector");
             }
             Ok(None) | Err(_) => {}
         }
+        for watch in watches {
+            watch.failed(waits_for.clone());
+        }
+        told = waits_for;
         if !stop.sleep(STORE_PAUSE).await {
             return Ok(false);
         }
@@ -186,7 +212,7 @@ pub async fn check(settings: &CheckSettings) -> Vec<Finding> {
     let place = settings.store.store_url.as_str();
     match check_with_store(&Store::connect(&settings.store), &rules).await {
         Ok(Some(findings)) => findings,
-        Ok(None) => vec![Finding::new(place, 0, "the store holds no schema yet")],
+        Ok(None) => vec![Finding::new(place, 0, NO_SCHEMA)],
         Err(error) => vec![Finding::new(place, 0, error.to_string())],
     }
 }

@@ -58,9 +58,14 @@ pub(crate) enum QueryError {
     /// The store is overloaded, or this query took too long: try again.
     #[error("the store did not answer the query: {0}")]
     Unanswered(String),
-    /// The store refuses the query: it must be changed.
-    #[error("the store refuses the query: {0}")]
-    Refused(String),
+    /// The store refuses the query: the query, the user or the schema must be changed.
+    #[error("the store refuses the query: {why}")]
+    Refused {
+        /// ClickHouse's exception code.
+        code: u32,
+        /// Its text.
+        why: String,
+    },
     /// The answer is not what was asked for.
     #[error("the store's answer is not understood: {0}")]
     Garbled(String),
@@ -75,7 +80,7 @@ impl QueryError {
         match self {
             Self::Unreachable(_) => "unreachable",
             Self::Unanswered(_) => "unanswered",
-            Self::Refused(_) => "refused",
+            Self::Refused { .. } => "refused",
             Self::Garbled(_) => "garbled",
         }
     }
@@ -114,7 +119,9 @@ fn told(error: &clickhouse::error::Error) -> QueryError {
     use clickhouse::error::Error;
     match error {
         Error::BadResponse(text) => match code_of(text) {
-            Some(code) if !PASSING_CODES.contains(&code) => QueryError::Refused(first_line(text)),
+            Some(code) if !PASSING_CODES.contains(&code) => {
+                QueryError::Refused { code, why: first_line(text) }
+            }
             _ => QueryError::Unanswered(first_line(text)),
         },
         Error::TimedOut => QueryError::Unanswered(error.to_string()),
@@ -237,7 +244,7 @@ mod tests {
     fn a_refusal_is_told_from_a_passing_trouble() {
         let refused = |text: &str| {
             let error = told(&clickhouse::error::Error::BadResponse(text.to_owned()));
-            matches!(error, QueryError::Refused(_))
+            matches!(error, QueryError::Refused { .. })
         };
         assert!(refused("Code: 47. DB::Exception: Unknown identifier"));
         assert!(!refused("Code: 241. DB::Exception: memory limit"));

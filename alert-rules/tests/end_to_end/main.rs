@@ -92,6 +92,25 @@ fn page_start(requested: Moment) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_price_given_in_time_and_heard_late_ends_the_page() {
+    let stack = Stack::start().await;
+    let requested = minutes_ago(65);
+    let order = Order::new("W-LATE").submitted(requested);
+    stack.write(&order).await;
+    let _evaluator = stack.evaluator(Path::new(RULES), &[]).await;
+    stack.receiver.heard("W-LATE", "firing", 1).await;
+
+    let heard = minutes_ago(0);
+    stack.write(&order.priced(minutes_ago(10))).await;
+    // Long before the resolve window is over: the end is told, not waited for.
+    let end = stack.receiver.heard("W-LATE", "resolved", 1).await.remove(0);
+    assert_eq!(end.starts_at(), page_start(requested));
+    let ended = Moment::parse(end.0["endsAt"].as_str().unwrap());
+    assert!(heard <= ended && ended <= minutes_ago(0), "ended when it was heard: {ended}");
+    assert_eq!(stack.receiver.count("W-LATE", "firing"), 1, "one page");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_silent_store_resolves_nothing() {
     let mut stack = Stack::start().await;
     stack.write(&Order::new("W-1").submitted(minutes_ago(75))).await;
@@ -129,10 +148,35 @@ async fn an_evaluator_waits_for_the_store_and_its_schema() {
     let evaluator = stack.evaluator(Path::new(RULES), &[]).await;
     evaluator.logs("store does not answer").await;
     evaluator.answers("/livez", "ok\n").await;
-    evaluator.answers("/readyz", "evaluation: has not started yet").await;
+    evaluator.answers("/readyz", "evaluation: the store cannot be reached").await;
     stack.start_store().await;
     evaluator.logs("the store holds no schema yet").await;
+    evaluator.answers("/readyz", "evaluation: the store holds no schema yet").await;
     stack.migrate().await;
+    evaluator.answers("/readyz", "ok\n").await;
+    stack.write(&Order::new("W-1").submitted(minutes_ago(75))).await;
+    stack.receiver.heard("W-1", "firing", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_is_told_as_what_it_is() {
+    let mut stack = Stack::without_store().await;
+    stack.start_store_with(&["--reader-password", "old-s3cret"]).await;
+    let evaluator = stack.evaluator(Path::new(RULES), &["--store-password", "new-s3cret"]).await;
+    evaluator.logs("rules cannot be checked").await;
+    evaluator.answers("/readyz", "AUTHENTICATION_FAILED").await;
+    // The schema changes nothing about it, and makes it asked a few times more.
+    stack.migrate().await;
+    evaluator.answers("/readyz", "AUTHENTICATION_FAILED").await;
+    let log = evaluator.log();
+    assert_eq!(log.matches("ERROR").count(), 1, "{log}");
+    for never in ["no schema", "store answers", "s3cret"] {
+        assert!(!log.contains(never), "{never}: {log}");
+    }
+
+    // The store is set right, and the evaluator begins by itself.
+    stack.stop_store().await;
+    stack.start_store_with(&["--reader-password", "new-s3cret"]).await;
     evaluator.answers("/readyz", "ok\n").await;
     stack.write(&Order::new("W-1").submitted(minutes_ago(75))).await;
     stack.receiver.heard("W-1", "firing", 1).await;

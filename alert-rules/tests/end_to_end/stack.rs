@@ -74,10 +74,15 @@ impl Stack {
 
     /// Starts the engine on the stack's address.
     pub(crate) async fn start_store(&mut self) {
+        self.start_store_with(&[]).await;
+    }
+
+    /// The same with these flags for the engine.
+    pub(crate) async fn start_store_with(&mut self, flags: &[&str]) {
         let name = format!("engine-{}", self.number());
         let ports = self.folder.path().join(format!("{name}.ports"));
         let mut command = engine_program();
-        command.args(["--listen", &self.store_address, "--data"]);
+        command.args(flags).args(["--listen", &self.store_address, "--data"]);
         command.arg(self.folder.path().join("data")).arg("--ports-file").arg(&ports);
         let mut engine = Running::start(command, self.folder.path(), &name);
         engine.address(&ports, "clickhouse-http").await;
