@@ -179,6 +179,7 @@ impl Inserter {
             backoff = (backoff * 2).min(BACKOFF_MAX);
         }
     }
+
     fn note_failure(&self, error: &InsertError) {
         self.metrics.insert_failures.inc();
         match error {
