@@ -42,6 +42,11 @@ async fn without_a_store_pages_say_so_and_the_webhook_asks_for_a_repeat() {
     assert_eq!(stack.get("/livez").await.status(), 200);
     let metrics = stack.page("/metrics", 200).await;
     assert!(metrics.contains("store_query_failures_total{query=\"board\"}"), "{metrics}");
+
+    assert_eq!(stack.stop_ui(), Some(0));
+    let log = stack.log();
+    let last = log.lines().last().unwrap_or_default();
+    assert!(last.contains("INFO stopped"), "{log}");
 }
 
 #[tokio::test]

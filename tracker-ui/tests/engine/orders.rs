@@ -11,7 +11,7 @@ pub(crate) const HOUR: i64 = 60 * MINUTE;
 pub(crate) const DAY: i64 = 24 * HOUR;
 
 /// An order id that must do no harm wherever it is shown.
-pub(crate) const HOSTILE: &str = "\"><script>alert('ORD')</script>\u{202e}gnol";
+pub(crate) const HOSTILE: &str = "\"><script>alert('ORD')</script>long";
 /// A stuck calculation with two attempts, five traces and an error.
 pub(crate) const STUCK: &str = "ORD-2026-000106";
 /// An order of a partner, whose own number is `P-77/2026`.

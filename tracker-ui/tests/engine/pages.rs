@@ -88,6 +88,9 @@ async fn a_hostile_order_is_found_and_does_no_harm() {
     let page = stack.page(&tracker_ui::links::order(HOSTILE), 200).await;
     assert!(page.contains("&#60;script&#62;alert"), "{page}");
     assert!(!page.contains("<script>") && !page.contains("<img"), "{page}");
+    // An id that turns the text around is none: the model refuses it.
+    let turned = tracker_ui::links::order(&format!("{HOSTILE}\u{202e}gnol"));
+    assert!(!stack.page(&turned, 400).await.contains("<script>"));
     let board = stack.page("/", 200).await;
     assert!(!board.contains("<img"), "{board}");
 }

@@ -86,6 +86,13 @@ impl Stack {
         std::fs::read_to_string(self.folder.path().join("tracker-ui.log")).unwrap()
     }
 
+    /// Asks the page server to stop and waits until it has.
+    pub(crate) fn stop_ui(&mut self) -> Option<i32> {
+        let process = self.ui.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &process]).status().unwrap().success());
+        self.ui.child.wait().unwrap().code()
+    }
+
     pub(crate) fn kill_engine(&mut self) {
         self.engine.kill();
     }
