@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use daemon::connections::{self, Bounds};
 use daemon::serve::ServeError;
 use daemon::{Health, Metrics, Stop, Watch};
 
@@ -11,9 +12,9 @@ use crate::engine::{Engine, OpenError, library};
 use crate::figures::Figures;
 use crate::query_log::QueryLog;
 use crate::run::Bench;
-use crate::serve::{self, Admission, Limited, Shared};
+use crate::serve::{self, Admission, Shared};
 use crate::session::Sessions;
-use crate::settings::Settings;
+use crate::settings::{Limits, Settings};
 
 /// How often the engine is asked for a real answer.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
@@ -21,6 +22,8 @@ const PROBE_EVERY: Duration = Duration::from_secs(1);
 const PROBE_AGE_MAX: Duration = Duration::from_secs(10);
 /// How often sessions are looked through for those whose time is over.
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
+/// Requests at once on one HTTP/2 connection; further ones wait.
+const STREAMS_MAX: u32 = 128;
 
 /// How long queries that outlived the drain deadline are told to end, and how often.
 const CANCEL_MAX: Duration = Duration::from_secs(2);
@@ -92,12 +95,12 @@ pub async fn start(settings: Settings, stop: Stop) -> Result<(), StartError> {
     let probing = tokio::spawn(probe(Arc::clone(&shared), watch, stop.clone()));
     let expiring = tokio::spawn(expire(Arc::clone(&shared), stop.clone()));
     let router = serve::router(Arc::clone(&shared), health, metrics);
-    let listener = Limited::new(listener, limits.connections_max, figures.connections.clone());
     if let Some(path) = &settings.common.ports_file {
         daemon::settings::write_ports_file(path, &[("clickhouse-http", address)])
             .map_err(|source| StartError::Io { doing: "write the ports file", source })?;
     }
-    serve_until(listener, router, &stop, settings.common.drain_deadline).await?;
+    let (open, deadline) = (figures.connections.clone(), settings.common.drain_deadline);
+    connections::serve(listener, router, bounds(&limits), open, stop, deadline).await;
     // Both end with the stop signal; a broken one has nothing left to break.
     let _ = tokio::join!(probing, expiring);
     tokio::task::spawn_blocking(move || end(&shared))
@@ -126,24 +129,13 @@ fn end(shared: &Shared) {
     shared.query_log.flush();
 }
 
-async fn serve_until(
-    listener: Limited,
-    router: axum::Router,
-    stop: &Stop,
-    drain_deadline: Duration,
-) -> Result<(), StartError> {
-    let given = stop.clone();
-    let serving =
-        axum::serve(listener, router).with_graceful_shutdown(async move { given.stopped().await });
-    let late = async {
-        stop.stopped().await;
-        tokio::time::sleep(drain_deadline).await;
-    };
-    tokio::select! {
-        served = serving.into_future() => served.map_err(ServeError::Serve)?,
-        () = late => tracing::warn!(deadline_s = drain_deadline.as_secs(), "drain deadline passed"),
+fn bounds(limits: &Limits) -> Bounds {
+    Bounds {
+        connections_max: limits.connections_max,
+        header_read_timeout: limits.header_read_timeout,
+        keep_alive: limits.header_read_timeout,
+        streams_max: STREAMS_MAX,
     }
-    Ok(())
 }
 
 /// Asks the engine for a real answer, again and again: readiness watches that.

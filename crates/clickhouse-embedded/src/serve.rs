@@ -2,7 +2,6 @@
 
 mod body;
 mod admission;
-mod listener;
 mod query;
 
 use std::sync::Arc;
@@ -18,7 +17,6 @@ use crate::run::Bench;
 use crate::session::Sessions;
 
 pub(crate) use admission::Admission;
-pub(crate) use listener::Limited;
 
 /// What the handlers share.
 pub(crate) struct Shared {

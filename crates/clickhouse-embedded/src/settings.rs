@@ -98,6 +98,11 @@ pub struct Limits {
     /// Open connections; at the bound, new ones wait in the kernel's backlog.
     #[arg(long, env = "WAYBILL_ENGINE_CONNECTIONS_MAX", default_value_t = 1024)]
     pub connections_max: usize,
+    /// How long a client may take to send the head of a request, and how long a connection may
+    /// be idle between requests; then it is closed.
+    #[arg(long, env = "WAYBILL_ENGINE_HEADER_READ_TIMEOUT", value_parser = duration)]
+    #[arg(default_value = "30s")]
+    pub header_read_timeout: Duration,
     /// Queries that run at once; more of them queue.
     #[arg(long, env = "WAYBILL_ENGINE_QUERIES_MAX", default_value_t = 32)]
     pub queries_max: usize,

@@ -80,6 +80,33 @@ async fn connections_beyond_the_bound_wait() {
 }
 
 #[tokio::test]
+async fn connections_that_say_nothing_are_closed() {
+    let served = Served::start(&["--header-read-timeout", "300ms"]);
+    let open = |said: &[u8]| {
+        let mut stream = TcpStream::connect(served.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(said).unwrap();
+        stream
+    };
+    let peers: [&[u8]; 4] = [b"", b"POST / HTTP/1.1\r\nHost:", b"PRI * HT", b"PRI * HTTP/2.0\r\n"];
+    let streams = peers.map(open);
+    let ping = reqwest::get(format!("{}/ping", served.url)).await.unwrap();
+    assert_eq!(ping.text().await.unwrap(), "Ok.\n");
+    for (mut stream, said) in streams.into_iter().zip(peers) {
+        let mut rest = Vec::new();
+        match stream.read_to_end(&mut rest) {
+            Ok(_) => {}
+            Err(error) => {
+                let kind = error.kind();
+                assert_eq!(kind, std::io::ErrorKind::ConnectionReset, "{said:?}");
+            }
+        }
+    }
+    // A query that outlasts the time-out is none of its business.
+    assert_eq!(served.sql("SELECT sleepEachRow(0.5) FROM numbers(2)").await, "0\n0");
+}
+
+#[tokio::test]
 async fn memory_and_ids_are_bounded() {
     let served = Served::start(&["--query-memory-bytes-max", "50000000"]);
     let hungry = "SELECT uniqExact(number) FROM numbers(10000000)";
