@@ -233,5 +233,5 @@ fn evidence(place: &Place<'_>, fact: &SignalFact<'_>) -> Attributes {
         ("error", error),
     ];
     let said = entries.into_iter().filter(|(_, value)| !value.is_empty());
-    said.map(|(key, value)| (key.to_owned(), crate::found::evidence(value))).collect()
+    said.map(|(key, value)| (key.to_owned(), crate::found::evidence(key, value))).collect()
 }

@@ -14,6 +14,8 @@ use crate::text;
 const WORD_BYTES_MAX: usize = 200;
 /// Bytes of an error text kept as evidence; longer ones are cut.
 const EVIDENCE_BYTES_MAX: usize = 1_000;
+/// Bytes of a text read for its evidence, so that nothing to redact is cut in half.
+const EVIDENCE_READ_BYTES_MAX: usize = 4_000;
 
 /// Keys whose values are shown as evidence beside a signal, with the role they play.
 const EVIDENCE_KEYS: &[(&str, Role)] = &[
@@ -162,7 +164,7 @@ impl KeyIndex {
         found.partner_number = word(Role::PartnerNumber);
         found.message_id = word(Role::MessageId);
         found.attempt = word(Role::Attempt).and_then(|text| text.trim().parse().ok());
-        found.error = value(Role::Error).and_then(scalar).map(|text| evidence(&text));
+        found.error = value(Role::Error).and_then(scalar);
         found.service = value(Role::Service).and_then(scalar);
         found.host = word(Role::Host);
         found.worker = word(Role::Worker);
@@ -191,8 +193,15 @@ impl KeyIndex {
     }
 }
 
-/// A text short enough to stand in an evidence column.
-pub(crate) fn evidence(text: &str) -> String {
+/// A text fit for an evidence column: without persons and secrets, and short enough. The row of
+/// the span or log record that says it counts the redaction.
+pub(crate) fn evidence(key: &str, text: &str) -> String {
+    if !matches!(key, "name" | "error") {
+        return text[..text.floor_char_boundary(EVIDENCE_BYTES_MAX)].to_owned();
+    }
+    let read = &text[..text.floor_char_boundary(EVIDENCE_READ_BYTES_MAX)];
+    let mended = crate::redact::mended_name(read);
+    let text = mended.as_deref().unwrap_or(read);
     text[..text.floor_char_boundary(EVIDENCE_BYTES_MAX)].to_owned()
 }
 

@@ -1,95 +1,79 @@
 //! What never reaches a row: the table of attribute keys whose values are removed.
 //!
 //! Names, phones, e-mails, addresses, payment data, message bodies, model contents, raw SQL
-//! parameters, tokens and presigned URLs must not be stored. Rules name keys, in lower case; keys
-//! are compared without regard to case. A key inside a map value is compared by its whole path,
-//! joined by dots (`customer` = {`name`: …} is `customer.name`).
+//! parameters, tokens and presigned URLs must not be stored. Keys are judged by their words
+//! ([`SENSITIVE_WORDS`]), and by the patterns of the settings, which are compared with the whole
+//! key without regard to case. A key inside a map value is judged by its whole path, joined by
+//! dots (`customer` = {`name`: …} is `customer.name`).
 
-use std::collections::HashSet;
+mod free_text;
+mod keys;
+mod sql;
+mod url;
+
+use std::collections::{HashMap, HashSet};
+
+use free_text::scrub;
+pub use keys::{COUNT_WORDS, KEPT_HEADERS, KEPT_KEYS, SENSITIVE_WORDS};
+use keys::{Said, Words};
+use sql::cut_sql;
+use url::{cut_if_url, cut_query, cut_url};
 
 /// Stands where a value was removed.
 pub const REDACTED: &str = "[redacted]";
 
-/// Keys whose values are removed: exact, `prefix*` or `*suffix`, with the reason.
-///
-/// Sources of the standard keys: the OpenTelemetry semantic conventions,
-/// <https://opentelemetry.io/docs/specs/semconv/registry/attributes/>.
-pub const DEFAULT_KEYS: &[(&str, &str)] = &[
-    ("enduser.*", "who the end user is"),
-    ("user.email", "e-mail"),
-    ("user.name", "name"),
-    ("user.full_name", "name"),
-    ("user.hash", "pseudonym of a person"),
-    ("customer.*", "name, phone, address of the customer"),
-    ("recipient.*", "name, phone, address of the recipient"),
-    ("contact.*", "name, phone, address of a contact"),
-    ("delivery.address*", "address"),
-    ("shipping.address*", "address"),
-    ("*.phone", "phone"),
-    ("*.phone_number", "phone"),
-    ("phone", "phone"),
-    ("*.email", "e-mail"),
-    ("email", "e-mail"),
-    ("*.first_name", "name"),
-    ("*.last_name", "name"),
-    ("*.full_name", "name"),
-    ("*.passport", "identity document"),
-    ("client.address", "network address of a person"),
-    ("client.ip", "network address of a person"),
-    ("http.client_ip", "network address of a person"),
-    ("payment.*", "payment data"),
-    ("card.*", "payment data"),
-    ("*.card_number", "payment data"),
-    ("*.iban", "payment data"),
-    ("http.request.header.authorization", "token"),
-    ("http.request.header.proxy-authorization", "token"),
-    ("http.request.header.cookie", "token"),
-    ("http.request.header.x-api-key", "token"),
-    ("http.response.header.set-cookie", "token"),
-    ("*.authorization", "token"),
-    ("*.password", "secret"),
-    ("*.passwd", "secret"),
-    ("*.secret", "secret"),
-    ("*.token", "token"),
-    ("*.access_token", "token"),
-    ("*.api_key", "token"),
-    ("password", "secret"),
-    ("token", "token"),
-    ("authorization", "token"),
-    ("http.request.body*", "message body"),
-    ("http.response.body*", "message body"),
-    ("messaging.message.body", "message body"),
-    ("messaging.message.payload", "message body"),
-    ("order.model.content", "contents of the model"),
-    ("model.content", "contents of the model"),
-    ("db.query.parameter.*", "raw SQL parameters"),
-    ("db.operation.parameter.*", "raw SQL parameters"),
-    ("db.statement.parameters", "raw SQL parameters"),
-    ("url.query", "may carry tokens"),
+/// A key longer than this is not judged: its value is removed.
+const KEY_BYTES_MAX: usize = 1_024;
+
+/// Keys, by their words, whose values are cut and not removed.
+pub const CUT_KEYS: &[(Verdict, &[&str])] = &[
+    (
+        Verdict::CutUrl,
+        &["url.full", "url.original", "http.url", "http.target", "url.referrer", "order.model.url"],
+    ),
+    (Verdict::CutQuery, &["url.path", "http.route"]),
+    (Verdict::CutSql, &["db.statement", "db.query.text", "sql", "db.sql", "sql.text", "sql.query"]),
+    (
+        Verdict::Scrub,
+        &[
+            "error",
+            "error.message",
+            "error.stack",
+            "error.stacktrace",
+            "error.stack.trace",
+            "exception",
+            "exception.message",
+            "exception.stacktrace",
+            "message",
+            "log.message",
+            "msg",
+            "otel.status.description",
+            "reason",
+            "stacktrace",
+            "stack.trace",
+        ],
+    ),
 ];
-
-/// Sizes and ids that a pattern above would remove, and that say nothing of a person.
-pub const KEPT_KEYS: &[&str] =
-    &["customer.id", "payment.id", "http.request.body.size", "http.response.body.size"];
-
-/// Keys that hold a URL: credentials, query and fragment are cut (presigned URLs, tokens).
-pub const URL_KEYS: &[&str] =
-    &["url.full", "url.original", "http.url", "http.target", "url.referrer", "order.model.url"];
-
-/// Keys that hold SQL: literals become `?`.
-pub const SQL_KEYS: &[&str] = &["db.statement", "db.query.text"];
 
 /// What to do with the value of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Store it.
+    /// Store it; a URL loses credentials, query and fragment under any key.
     Keep,
     /// Replace it by [`REDACTED`].
     Remove,
+    /// Replace texts by [`REDACTED`]; a map is judged by its own keys.
+    RemoveText,
     /// Cut what a URL carries besides its path.
     CutUrl,
+    /// Cut the query of a path.
+    CutQuery,
     /// Replace the literals of SQL.
     CutSql,
+    /// Replace the literals of what may be SQL: a name that holds quotes.
+    CutQuoted,
+    /// Replace what gives a person or a secret away in free text.
+    Scrub,
 }
 
 /// Compiled redaction rules.
@@ -98,6 +82,8 @@ pub struct Redaction {
     exact: HashSet<String>,
     prefixes: Vec<String>,
     suffixes: Vec<String>,
+    words: Words,
+    cut: HashMap<&'static str, Verdict>,
 }
 
 /// A pattern of `--redact-key` is not usable.
@@ -112,8 +98,8 @@ impl Redaction {
     /// A pattern is empty, only a star, or has a star in the middle.
     pub fn with(more: &[String]) -> Result<Self, BadPattern> {
         let mut redaction = Self::default();
-        for (pattern, _) in DEFAULT_KEYS {
-            redaction.add(pattern)?;
+        for (verdict, keys) in CUT_KEYS {
+            redaction.cut.extend(keys.iter().map(|key| (*key, *verdict)));
         }
         for pattern in more {
             redaction.add(pattern)?;
@@ -140,92 +126,53 @@ impl Redaction {
     /// What to do with the value of `key`.
     #[must_use]
     pub fn verdict(&self, key: &str) -> Verdict {
-        if key.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return self.verdict_lower(&key.to_ascii_lowercase());
-        }
-        self.verdict_lower(key)
-    }
-
-    fn verdict_lower(&self, key: &str) -> Verdict {
-        if self.exact.contains(key) {
+        if key.len() > KEY_BYTES_MAX || self.is_named(key) {
             return Verdict::Remove;
         }
-        if KEPT_KEYS.contains(&key) {
-            return Verdict::Keep;
+        let words = keys::split(key);
+        match self.words.judge(&words) {
+            Said::Remove => return Verdict::Remove,
+            Said::RemoveText => return Verdict::RemoveText,
+            Said::Nothing => {}
         }
-        let removed = self.prefixes.iter().any(|prefix| key.starts_with(prefix.as_str()))
-            || self.suffixes.iter().any(|suffix| key.ends_with(suffix.as_str()));
-        if removed {
-            return Verdict::Remove;
+        match self.cut.get(words.as_str()) {
+            Some(verdict) => *verdict,
+            None if words.starts_with("db.operation") || words == "db.query.summary" => {
+                Verdict::CutQuoted
+            }
+            None => Verdict::Keep,
         }
-        if URL_KEYS.contains(&key) {
-            return Verdict::CutUrl;
+    }
+
+    /// Whether a pattern of the settings names `key`.
+    pub(crate) fn is_named(&self, key: &str) -> bool {
+        if self.exact.is_empty() && self.prefixes.is_empty() && self.suffixes.is_empty() {
+            return false;
         }
-        if SQL_KEYS.contains(&key) { Verdict::CutSql } else { Verdict::Keep }
+        let key = key.to_ascii_lowercase();
+        self.exact.contains(&key)
+            || self.prefixes.iter().any(|prefix| key.starts_with(prefix.as_str()))
+            || self.suffixes.iter().any(|suffix| key.ends_with(suffix.as_str()))
     }
 }
 
-/// Cuts credentials, query and fragment of a URL; `None` when there are none.
-pub(crate) fn cut_url(url: &str) -> Option<String> {
-    let path_end = url.find(['?', '#']).unwrap_or(url.len());
-    let kept = &url[..path_end];
-    let authority = kept.find("://").map(|at| at + 3);
-    let credentials = authority.and_then(|start| {
-        let end = kept[start..].find('/').map_or(kept.len(), |at| start + at);
-        kept[start..end].rfind('@').map(|at| (start, start + at + 1))
-    });
-    match credentials {
-        Some((start, end)) => Some(format!("{}{}", &kept[..start], &kept[end..])),
-        None if path_end < url.len() => Some(kept.to_owned()),
-        None => None,
+/// A text as it may be stored; `None` when it may be as it is.
+pub(crate) fn mended(verdict: Verdict, text: &str) -> Option<String> {
+    match verdict {
+        Verdict::Remove | Verdict::RemoveText => Some(REDACTED.to_owned()),
+        Verdict::CutUrl => cut_url(text),
+        Verdict::CutQuery => cut_query(text),
+        Verdict::CutQuoted if !text.contains(['\'', '"', '$']) => cut_if_url(text),
+        Verdict::CutSql | Verdict::CutQuoted => cut_sql(text),
+        Verdict::Scrub => scrub(text),
+        Verdict::Keep => cut_if_url(text),
     }
 }
 
-/// Replaces string and number literals of SQL by `?`; `None` when there are none.
-pub(crate) fn cut_sql(sql: &str) -> Option<String> {
-    let mut out = String::with_capacity(sql.len());
-    let mut changed = false;
-    let mut rest = sql;
-    let mut previous = ' ';
-    while let Some(first) = rest.chars().next() {
-        let in_word = previous.is_alphanumeric() || matches!(previous, '_' | '$' | '"');
-        let literal_bytes = match first {
-            '\'' => Some(string_literal_bytes(rest)),
-            '0'..='9' if !in_word => {
-                rest.find(|c: char| !c.is_alphanumeric() && c != '.').or(Some(rest.len()))
-            }
-            _ => None,
-        };
-        match literal_bytes {
-            Some(bytes) => {
-                out.push('?');
-                changed = true;
-                previous = '?';
-                rest = &rest[bytes..];
-            }
-            None => {
-                out.push(first);
-                previous = first;
-                rest = &rest[first.len_utf8()..];
-            }
-        }
-    }
-    changed.then_some(out)
-}
-
-/// Length of the string literal that `text` begins with; `''` and `\'` inside do not end it.
-fn string_literal_bytes(text: &str) -> usize {
-    let bytes = text.as_bytes();
-    let mut at = 1;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'\\' => at += 2,
-            b'\'' if bytes.get(at + 1) == Some(&b'\'') => at += 2,
-            b'\'' => return at + 1,
-            _ => at += 1,
-        }
-    }
-    bytes.len()
+/// A name of a span or an event as it may be stored; `None` when it may be as it is.
+pub(crate) fn mended_name(name: &str) -> Option<String> {
+    let scrubbed = scrub(name);
+    cut_query(scrubbed.as_deref().unwrap_or(name)).or(scrubbed)
 }
 
 #[cfg(test)]
@@ -251,7 +198,7 @@ mod tests {
             ("url.full", Verdict::CutUrl),
             ("db.query.text", Verdict::CutSql),
             ("messaging.message.id", Verdict::Keep),
-            ("error.message", Verdict::Keep),
+            ("error.message", Verdict::Scrub),
         ] {
             assert_eq!(redaction.verdict(key), expected, "{key}");
         }
@@ -272,33 +219,73 @@ mod tests {
     }
 
     #[test]
-    fn urls_lose_credentials_query_and_fragment() {
-        for (url, expected) in [
-            ("https://s3/b/m.stl?X-Amz-Signature=1", Some("https://s3/b/m.stl")),
-            ("https://user:pw@host/x", Some("https://host/x")),
-            ("https://user:pw@host?x=1", Some("https://host")),
-            ("/path?token=1", Some("/path")),
-            ("/path#frag", Some("/path")),
-            ("https://host/a@b", None),
-            ("/path", None),
-            ("", None),
-        ] {
-            assert_eq!(cut_url(url).as_deref(), expected, "{url}");
+    fn every_way_to_name_a_person_or_a_secret_is_caught() {
+        let redaction = Redaction::with(&[]).unwrap();
+        for key in "phone_number phoneNumber customer_phone customerPhone customer_name \
+            customer_email first_name last_name full_name fio user.name deliveryAddress \
+            recipient.name order.customer.name order.recipient.address shipping_address \
+            delivery_address order.address billing.address shipping.address.street passport \
+            recipient contact card card_number cardNumber iban pan cvv payment payment_token \
+            secret client_secret passwd pwd password api_key apiKey APIKey access_token \
+            accessToken refresh_token jwt token cookie x-api-key authorization \
+            http.request.header.x-forwarded-for http.response.header.set-cookie \
+            rpc.grpc.request.metadata.auth message.body messaging.body messaging.payload \
+            request.body http.request_body http.body requestBody body payload model.data \
+            order.model.data model.contents file.content db.query.parameter.0 \
+            db.query.parameter.name db.sql.parameters db.bind_values sql.params enduser.id \
+            client.address network.peer.address net.peer.ip source.address \
+            process.command_line process.command_args ФИО"
+            .split_whitespace()
+        {
+            assert_eq!(redaction.verdict(key), Verdict::Remove, "{key}");
+        }
+        assert_eq!(redaction.verdict("customer"), Verdict::RemoveText);
+        assert_eq!(redaction.verdict(&"k".repeat(1_025)), Verdict::Remove);
+    }
+
+    #[test]
+    fn what_orders_are_found_and_told_by_is_kept() {
+        let redaction = Redaction::with(&[]).unwrap();
+        let spelled = order_model::Lifecycle::default().keys;
+        let lists = [
+            spelled.order_id,
+            spelled.stage,
+            spelled.kind,
+            spelled.channel,
+            spelled.model,
+            spelled.partner_number,
+            spelled.message_id,
+            spelled.attempt,
+            spelled.error,
+        ];
+        let known = "order.id customer.id customer_id customerId messaging.message.body.size \
+            service.name host.name server.address server.port network.peer.port \
+            code.function.name db.collection.name span.name scope.name thread.name process.name \
+            telemetry.sdk.name deployment.environment.name url.scheme file.name name \
+            user_agent.name user_agent.original http.request.header.content-type partner.id \
+            http.request.header.traceparent http.response.body.size payment.id \
+            messaging.destination.name messaging.rabbitmq.destination.routing_key \
+            exception.message gen_ai.usage.input_tokens";
+        let known = known.split_whitespace().map(str::to_owned);
+        for key in lists.into_iter().flatten().chain(known) {
+            let verdict = redaction.verdict(&key);
+            assert!(matches!(verdict, Verdict::Keep | Verdict::Scrub), "{key}: {verdict:?}");
         }
     }
 
     #[test]
-    fn sql_loses_its_literals() {
-        for (sql, expected) in [
-            ("select a1 from t2 where n = 'O''Brien'", Some("select a1 from t2 where n = ?")),
-            (r"values ('it\'s', 42, 1.5)", Some("values (?, ?, ?)")),
-            ("where id = $1", None),
-            ("select \"1 a\" from t", None),
-            ("x = 'open", Some("x = ?")),
-            ("x = 'я'", Some("x = ?")),
-            ("x = 'я\\", Some("x = ?")),
+    fn values_are_mended_by_their_verdict() {
+        for (verdict, text, expected) in [
+            (Verdict::Keep, "https://s3/m.stl?Sig=1", Some("https://s3/m.stl")),
+            (Verdict::Keep, "mail a@b.ru", None),
+            (Verdict::CutQuery, "/orders?a=1#b", Some("/orders")),
+            (Verdict::CutQuoted, "SELECT orders 1", None),
+            (Verdict::CutQuoted, "SELECT 'Anna'", Some("SELECT ?")),
+            (Verdict::Scrub, "mail a@b.ru", Some("mail [redacted]")),
+            (Verdict::RemoveText, "Anna", Some(REDACTED)),
         ] {
-            assert_eq!(cut_sql(sql).as_deref(), expected, "{sql}");
+            assert_eq!(mended(verdict, text).as_deref(), expected, "{text}");
         }
+        assert_eq!(mended_name("GET /o?a=a@b.ru").as_deref(), Some("GET /o"));
     }
 }

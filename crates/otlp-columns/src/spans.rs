@@ -86,11 +86,11 @@ fn fill(mapping: &mut Mapping<'_>, row: SpanRow, span: Span) -> SpanRow {
         timestamp: start,
         parent_span_id,
         trace_state: columns.name(span.trace_state, &mut losses),
-        span_name: columns.name(span.name, &mut losses),
+        span_name: columns.title(span.name, &mut losses),
         span_kind: kind_name(span.kind).to_owned(),
         duration,
         status_code: status_name(code).to_owned(),
-        status_message: columns.name(message, &mut losses),
+        status_message: columns.free(message, &mut losses),
         span_attributes: columns.map(span.attributes, &mut losses),
         ..row
     };
@@ -119,7 +119,7 @@ fn fill_events(
         let mut attributes = columns.map(event.attributes, &mut losses);
         losses.note(&mut attributes, &mut mapping.out.tally);
         row.events_timestamp.push(time::from_otlp(event.time_unix_nano));
-        row.events_name.push(columns.name(event.name, span_losses));
+        row.events_name.push(columns.title(event.name, span_losses));
         row.events_attributes.push(attributes);
     }
 }

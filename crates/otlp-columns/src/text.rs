@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 
-use crate::redact::{REDACTED, Redaction, Verdict, cut_sql, cut_url};
+use crate::redact::{REDACTED, Redaction, Verdict, mended};
 
 /// What happened while values were written.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,8 @@ impl Writer<'_> {
         losses: &mut Losses,
     ) -> String {
         let Some(value) = value.and_then(|any| any.value) else { return String::new() };
-        let verdict = self.redaction.verdict(key);
+        // The body of a log record has no key; it is free text, and so is all text within.
+        let verdict = if key.is_empty() { Verdict::Scrub } else { self.redaction.verdict(key) };
         if verdict == Verdict::Remove {
             losses.redacted += 1;
             return REDACTED.to_owned();
@@ -49,7 +50,8 @@ impl Writer<'_> {
             Value::BytesValue(value) => STANDARD.encode(value),
             Value::StringValueStrindex(_) => String::new(),
             Value::ArrayValue(_) | Value::KvlistValue(_) => {
-                let mut out = Json { writer: self, bytes_max, out: String::new(), losses };
+                let is_free = key.is_empty();
+                let mut out = Json { writer: self, bytes_max, is_free, out: String::new(), losses };
                 out.value(key, &value, 0);
                 out.out
             }
@@ -68,11 +70,7 @@ pub(crate) fn cut(text: &mut String, bytes_max: usize, losses: &mut Losses) {
 }
 
 fn apply(verdict: Verdict, text: String, losses: &mut Losses) -> String {
-    let changed = match verdict {
-        Verdict::CutUrl => cut_url(&text),
-        Verdict::CutSql => cut_sql(&text),
-        Verdict::Keep | Verdict::Remove => None,
-    };
+    let changed = mended(verdict, &text);
     losses.redacted += u64::from(changed.is_some());
     changed.unwrap_or(text)
 }
@@ -98,6 +96,8 @@ pub(crate) fn double(value: f64) -> String {
 struct Json<'a, 'l> {
     writer: Writer<'a>,
     bytes_max: usize,
+    /// Whether all text is free text, whatever its key.
+    is_free: bool,
     out: String,
     losses: &'l mut Losses,
 }
@@ -106,7 +106,11 @@ impl Json<'_, '_> {
     fn value(&mut self, path: &str, value: &Value, depth: usize) {
         match value {
             Value::StringValue(text) => {
-                let text = apply(self.writer.redaction.verdict(path), text.clone(), self.losses);
+                let verdict = match self.writer.redaction.verdict(path) {
+                    Verdict::Keep if self.is_free => Verdict::Scrub,
+                    verdict => verdict,
+                };
+                let text = apply(verdict, text.clone(), self.losses);
                 self.string(&text);
             }
             Value::BoolValue(value) => self.put(&value.to_string()),
@@ -155,7 +159,7 @@ impl Json<'_, '_> {
             let inner =
                 if path.is_empty() { pair.key.clone() } else { format!("{path}.{}", pair.key) };
             if self.writer.redaction.verdict(&inner) == Verdict::Remove
-                || self.writer.redaction.verdict(&pair.key) == Verdict::Remove
+                || self.writer.redaction.is_named(&pair.key)
             {
                 self.losses.redacted += 1;
                 self.string(REDACTED);
