@@ -42,6 +42,9 @@ WITH
             groupArrayIf(t, is_stage AND heard AND Stage = calculation.3) AS failed,
             groupArrayIf(t, is_stage AND heard AND (has(answered_by, Stage) OR rank > answered_rank))
                 AS answers,
+            groupArrayIf((t, toUnixTimestamp64Milli(FirstReceivedAt)),
+                is_stage AND heard AND (has(answered_by, Stage) OR rank > answered_rank))
+                AS answers_heard,
             minIf(t, is_stage AND heard AND Stage = promise.1) AS promised_from,
             minIf(t, is_stage AND heard AND Stage = promise.2) AS promised_to,
             minIf(t, NOT heard) AS refold,
@@ -71,7 +74,9 @@ WITH
             arrayCumSum(begins) AS stay,
             arrayMax(arrayConcat([-1], arrayFilter(a -> a < last_request - skew, answers)))
                 AS previous_answer,
-            arrayFilter(a -> a >= last_request - skew, answers) AS later_answers
+            arrayFilter(a -> a >= last_request - skew, answers) AS later_answers,
+            arrayMap(a -> a.2, arrayFilter(a -> a.1 >= last_request - skew, answers_heard))
+                AS later_answers_heard
         FROM named
     ),
     requested AS (
@@ -127,6 +132,9 @@ SELECT
         AS CalculationStartedAt,
     if(calculated AND answered >= 0,
         fromUnixTimestamp64Milli(intDiv(answered, 1000000), 'UTC'), NULL) AS CalculationAnsweredAt,
+    if(calculated AND answered >= 0,
+        fromUnixTimestamp64Milli(arrayMin(later_answers_heard), 'UTC'), NULL)
+        AS CalculationAnswerHeardAt,
     multiIf(NOT calculated, '', answered >= 0, 'answered',
         stopped >= 0 AND stopped >= started, 'failed', started >= 0, 'running',
         queued, 'queued', 'never_queued') AS CalculationPart,

@@ -17,6 +17,8 @@ CREATE TABLE IF NOT EXISTS orders (
     CalculationRequestedAt Nullable(DateTime64(3, 'UTC')),
     CalculationStartedAt Nullable(DateTime64(3, 'UTC')),
     CalculationAnsweredAt Nullable(DateTime64(3, 'UTC')),
+    -- When the collector first heard of any answer to the latest request.
+    CalculationAnswerHeardAt Nullable(DateTime64(3, 'UTC')),
     CalculationPart LowCardinality(String),
     HistoryStage Array(LowCardinality(String)),
     HistoryEnteredAt Array(DateTime64(3, 'UTC')),

@@ -8,7 +8,8 @@ SELECT
     o.OrderId AS OrderId, OrderKey, Kind, Channel, HasModel, o.Stage AS Stage, StageRank,
     s.Rank > 0 AS StageKnown, s.LabelRu AS LabelRu, s.LabelEn AS LabelEn,
     StageSince, FirstEventAt, LastEventAt, LastReceivedAt, SubmittedAt, ShippedAt,
-    CalculationRequestedAt, CalculationStartedAt, CalculationAnsweredAt, CalculationPart,
+    CalculationRequestedAt, CalculationStartedAt, CalculationAnsweredAt, CalculationAnswerHeardAt,
+    CalculationPart,
     HistoryStage, HistoryEnteredAt, HistorySource, HistoryAttempt, RefoldAt, DerivedAt,
     as_of AS AsOf,
     greatest(dateDiff('second', StageSince, as_of), 0) AS AgeSeconds,
@@ -77,8 +78,9 @@ SELECT
     AnsweredAt IS NULL AND StuckAt <= AsOf AS OverOneHour,
     AnsweredAt > StuckAt AS AnsweredTooLate,
     -- Answered in time, but heard of only after the hour: on-call may have been paged meanwhile.
-    ifNull(AnsweredAt <= StuckAt, 0) AND LastReceivedAt >= StuckAt AS AnswerHeardTooLate,
-    LastEventAt, LastReceivedAt, AsOf
+    CalculationAnswerHeardAt AS AnswerHeardAt,
+    ifNull(AnsweredAt <= StuckAt AND AnswerHeardAt > StuckAt, 0) AS AnswerHeardTooLate,
+    LastEventAt, AsOf
 FROM orders_at_v1(as_of = {as_of:DateTime64(3, 'UTC')})
 WHERE CalculationRequestedAt IS NOT NULL;
 

@@ -239,6 +239,29 @@ async fn the_reader_counts_lists_finds_and_shows() {
     assert_eq!(spans.total, 2);
 }
 
+/// The price was given in time. Whether it was heard too late goes by the price's own receipt: a
+/// later event of the same order must not move it.
+#[tokio::test]
+async fn an_answer_is_heard_when_it_is_received_not_when_the_order_is() {
+    let server = Server::start();
+    server.store.migrate(&Lifecycle::default()).await.unwrap();
+    let mut batch = Batch::default();
+    for (order, heard_s) in [("ORD-IN-TIME", 6_600), ("ORD-LATE", 5)] {
+        batch.append(stage(order, "SUBMITTED", 7_200));
+        let mut price = stage(order, "PRICE_CALCULATED", 6_600);
+        price.order_events[0].received_at = now_ms() - heard_s * 1_000;
+        batch.append(price);
+        batch.append(stage(order, "SHIPPED", 1));
+    }
+    let approved = stage("ORD-LATE", "MANUFACTURING_APPROVED", 6_000);
+    batch.append(approved);
+    Writer::new(server.store.clone()).insert(&batch, "t").await.unwrap();
+    Stitcher::new(server.store.clone()).stitch(&batch.touched()).await.unwrap();
+    let sql = "SELECT OrderId FROM calculations_v1 WHERE AnswerHeardTooLate";
+    let late: Vec<String> = server.store.client().query(sql).fetch_all().await.unwrap();
+    assert_eq!(late, ["ORD-LATE"]);
+}
+
 #[tokio::test]
 async fn alerts_fold_by_fingerprint_start_and_status() {
     let server = Server::start();
