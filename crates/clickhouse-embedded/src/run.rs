@@ -92,6 +92,10 @@ fn settings(request: &Request, limits: &Limits) -> Result<Vec<(String, String)>,
     let mut settings: Vec<(String, String)> = Vec::with_capacity(request.settings.len() + 3);
     let mut readonly = if reader { Some("1") } else { request.only_reads.then_some("2") };
     let mut time = None;
+    let memory_max = limits.query_memory_bytes_max(request.user.role);
+    if reader && memory_max > 0 {
+        settings.push(("max_memory_usage".to_owned(), memory_max.to_string()));
+    }
     for (name, value) in &request.settings {
         match name.as_str() {
             "readonly" if reader => {}
@@ -99,7 +103,8 @@ fn settings(request: &Request, limits: &Limits) -> Result<Vec<(String, String)>,
             "log_comment" => {}
             "max_execution_time" => time = Some(value),
             "max_memory_usage" => {
-                check_bound(name, value, limits.query_memory_bytes_max)?;
+                check_bound(name, value, memory_max)?;
+                settings.retain(|(known, _)| known != name);
                 settings.push((name.clone(), value.clone()));
             }
             "max_threads" if reader => {

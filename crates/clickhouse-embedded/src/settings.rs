@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser};
 use daemon::settings::{Common, duration};
 
+use crate::auth::Role;
+
 /// The ClickHouse engine in this process, behind the HTTP interface that its clients use.
 #[derive(Debug, Clone, Parser)]
 #[command(version)]
@@ -106,7 +108,11 @@ pub struct Limits {
     /// Queries that run at once; more of them queue.
     #[arg(long, env = "WAYBILL_ENGINE_QUERIES_MAX", default_value_t = 32)]
     pub queries_max: usize,
-    /// Queries that queue; at the bound, and after `queue-wait-max`, 503 with code 202.
+    /// Queries of the reader that run at once; more of them queue. By default three quarters of
+    /// `queries-max`, at least one: the writer finds a place whatever readers do.
+    #[arg(long, env = "WAYBILL_ENGINE_READER_QUERIES_MAX", value_name = "COUNT")]
+    pub reader_queries_max: Option<usize>,
+    /// Queries that queue, the reader's counted apart; at the bound, and after `queue-wait-max`, 503 with code 202.
     #[arg(long, env = "WAYBILL_ENGINE_QUEUED_MAX", default_value_t = 256)]
     pub queued_max: usize,
     /// How long a query queues.
@@ -116,6 +122,15 @@ pub struct Limits {
     /// Bytes of a statement's text, parameters included; more is 413 with code 229.
     #[arg(long, env = "WAYBILL_ENGINE_QUERY_BYTES_MAX", default_value_t = 16 << 20)]
     pub query_bytes_max: usize,
+    /// Bytes of the body of a reader's request as sent, held before the query gets a place; more
+    /// is 413 with code 229.
+    #[arg(long, env = "WAYBILL_ENGINE_READER_BODY_BYTES_MAX", default_value_t = 1 << 20)]
+    pub reader_body_bytes_max: usize,
+    /// How long the whole body of a reader's request, or a form, may take to arrive; then code
+    /// 209. The query has no place until then.
+    #[arg(long, env = "WAYBILL_ENGINE_TEXT_TIME_MAX", value_parser = duration)]
+    #[arg(default_value = "30s")]
+    pub text_time_max: Duration,
     /// Bytes of one decoded request body; more fails the insert with code 229.
     #[arg(long, env = "WAYBILL_ENGINE_BODY_BYTES_MAX", default_value_t = 4 << 30)]
     pub body_bytes_max: u64,
@@ -150,11 +165,31 @@ pub struct Limits {
     #[arg(long, env = "WAYBILL_ENGINE_MEMORY_BYTES_MAX", default_value_t = 0)]
     pub memory_bytes_max: u64,
     /// Bytes of memory of one query; beyond them it fails with code 241. 0: no bound of its own.
-    #[arg(long, env = "WAYBILL_ENGINE_QUERY_MEMORY_BYTES_MAX", default_value_t = 0)]
+    #[arg(long, env = "WAYBILL_ENGINE_QUERY_MEMORY_BYTES_MAX", default_value_t = 4 << 30)]
     pub query_memory_bytes_max: u64,
+    /// The same for a query of the reader, within `query-memory-bytes-max`. 0: that alone.
+    #[arg(long, env = "WAYBILL_ENGINE_READER_QUERY_MEMORY_BYTES_MAX", default_value_t = 2 << 30)]
+    pub reader_query_memory_bytes_max: u64,
     /// Threads of one query. 0: as many as cores.
     #[arg(long, env = "WAYBILL_ENGINE_THREADS_MAX", default_value_t = 0)]
     pub threads_max: usize,
+}
+
+impl Limits {
+    /// Queries of the reader that run at once.
+    pub(crate) fn reader_queries_max(&self) -> usize {
+        self.reader_queries_max.unwrap_or((self.queries_max * 3 / 4).max(1))
+    }
+
+    /// Bytes of memory of a query; 0: no bound.
+    pub(crate) fn query_memory_bytes_max(&self, role: Role) -> u64 {
+        let (all, reader) = (self.query_memory_bytes_max, self.reader_query_memory_bytes_max);
+        match role {
+            Role::Reader if all == 0 => reader,
+            Role::Reader if reader > 0 => reader.min(all),
+            _ => all,
+        }
+    }
 }
 
 /// The log of queries: one JSON object per line, rotated.

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Buf, Bytes};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::sync::mpsc;
+
+use crate::exception::{Code, Exception};
+use crate::settings::Limits;
 
 /// Parts of a body that wait for the engine; past them the client waits.
 const PARTS_WAITING_MAX: usize = 8;
@@ -19,6 +22,34 @@ pub(crate) fn forward(body: Body, idle_max: Duration) -> BodyReader {
     let (sender, receiver) = mpsc::channel(PARTS_WAITING_MAX);
     tokio::spawn(pump(body, sender, idle_max));
     BodyReader { parts: receiver, part: Bytes::new(), ended: false }
+}
+
+/// The whole body, held; in time and within its bound.
+///
+/// # Errors
+/// 229 when it is larger than `reader_body_bytes_max`, 209 when it takes longer than
+/// `text_time_max`, 33 when it breaks off.
+pub(crate) async fn whole(body: Body, limits: &Limits) -> Result<Body, Exception> {
+    let bytes_max = limits.reader_body_bytes_max;
+    let bounded = Limited::new(body, bytes_max).collect();
+    match tokio::time::timeout(limits.text_time_max, bounded).await {
+        Ok(Ok(whole)) => Ok(Body::from(whole.to_bytes())),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let message = format!("Max query size exceeded: {bytes_max} bytes");
+            Err(Exception::new(Code::QueryIsTooLarge, message))
+        }
+        Ok(Err(error)) => {
+            let message = format!("Cannot read the body: {error}");
+            Err(Exception::new(Code::CannotReadAllData, message))
+        }
+        Err(_) => Err(late(limits)),
+    }
+}
+
+/// What a client is told whose text took too long to arrive.
+pub(crate) fn late(limits: &Limits) -> Exception {
+    let message = format!("The statement did not arrive in {:?}", limits.text_time_max);
+    Exception::new(Code::SocketTimeout, message)
 }
 
 async fn pump(mut body: Body, parts: mpsc::Sender<Part>, idle_max: Duration) {

@@ -18,6 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::admission::Place;
 use super::{Shared, body};
 use crate::answer::{self, Answer, Holding, Labels, Sink};
+use crate::auth::Role;
 use crate::coding::{self, Coding};
 use crate::exception::{Code, Exception};
 use crate::ffi::Statistics;
@@ -89,19 +90,26 @@ async fn serve(shared: &Arc<Shared>, request: Request<Body>) -> Result<Response,
     let boundary = content_type.and_then(|value| multer::parse_boundary(value).ok());
     let body = match boundary {
         Some(boundary) => {
-            parameters.extend(form(body, boundary, limits.query_bytes_max).await?);
+            let fields = form(body, boundary, limits.query_bytes_max);
+            let fields = tokio::time::timeout(limits.text_time_max, fields).await;
+            parameters.extend(fields.map_err(|_| body::late(limits))??);
             Body::empty()
         }
+        // A reader's body is text to its end. It comes in before there is a place, so that one who
+        // sends slowly keeps none.
+        None if user.role == Role::Reader => body::whole(body, limits).await?,
         None => body,
     };
     let only_reads = matches!(parts.method, Method::GET | Method::HEAD);
     let catalogue = &shared.bench.engine.catalogue;
     let asked = Asked::new(user, &parts.headers, parameters, only_reads, catalogue)?;
     let lease = match &asked.session {
+        // A reader's session has nothing to keep: no SET, no temporary tables.
+        Some(_) if asked.user.role == Role::Reader => None,
         Some(ask) => Some(shared.sessions.lease(&asked.user, ask)?),
         None => None,
     };
-    let place = shared.admission.admit(&asked.query_id).await?;
+    let place = shared.admission.admit(asked.user.role, &asked.query_id).await?;
     let reader = body::forward(body, limits.client_idle_max);
     let (reply, answer) = oneshot::channel();
     let sink =

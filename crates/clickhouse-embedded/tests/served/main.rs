@@ -12,4 +12,5 @@ mod streams;
 mod sessions;
 mod leaving;
 mod limits;
+mod fairness;
 mod stopping;
