@@ -191,6 +191,14 @@ fn length_bit(length: usize) -> u32 {
 
 /// Writes the words of a key in lower case, joined by dots.
 pub(super) fn split(key: &str) -> String {
+    let is_split = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.');
+    if key.bytes().all(is_split)
+        && !key.starts_with('.')
+        && !key.ends_with('.')
+        && !key.contains("..")
+    {
+        return key.to_owned();
+    }
     let mut words = String::with_capacity(key.len() + 8);
     let mut previous = '.';
     let mut characters = key.chars().peekable();
