@@ -34,8 +34,8 @@ test: engine tools-run tools-test clients ## Install what is needed and run ever
 	cargo nextest run --locked --workspace --no-fail-fast
 
 .PHONY: bench
-bench: engine tools-run tools-bench clients ## Measure ingest, look-up and board; figures for docs/benchmarks.md
-	cargo build --release --locked $(PROGRAMS) --bin bench
+bench: engine ## Measure ingest, look-up and board; figures for docs/benchmarks.md
+	cargo build --release --locked --bin clickhouse-embedded --bin collector --bin tracker-ui --bin bench
 	target/release/bench $(BENCH_ARGS)
 
 .PHONY: lint
@@ -58,10 +58,8 @@ $(VENV_STAMP): $(REQUIREMENTS)
 	scripts/python-environment .venv $(REQUIREMENTS)
 	touch $@
 
-.PHONY: tools-run tools-test tools-bench
+.PHONY: tools-run tools-test
 tools-run:
 	scripts/install prometheus-alertmanager
 tools-test:
 	scripts/install prometheus-alertmanager chromium cargo-nextest
-tools-bench:
-	scripts/install wrk
