@@ -1,12 +1,22 @@
-//! How the store is reached.
+//! How the store is reached: the server that is written to, and the replicas that are read.
+
+mod replicas;
+mod lag;
+mod route;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use clickhouse::{Client, Compression};
 
+pub use lag::ReplicaHealth;
+pub use replicas::{REPLICAS_MAX, ReplicaSettings, ReplicaUrls};
+pub use route::{PROBE_INTERVAL, PROBE_TIME_MAX, ReadStatus, ReplicaStatus};
+
 use crate::error::StoreError;
+use route::{Endpoint, Route};
 
 /// A query of the store is given up after this; pages and pipelines have shorter limits of their
 /// own.
@@ -68,6 +78,7 @@ impl fmt::Debug for StoreSettings {
 pub struct Store {
     pub(crate) client: Client,
     pub(crate) database: String,
+    route: Arc<Route>,
 }
 
 impl fmt::Debug for Store {
@@ -77,9 +88,20 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// A handle; nothing is sent yet.
+    /// A handle that writes and reads one server; nothing is sent yet.
     #[must_use]
     pub fn connect(settings: &StoreSettings) -> Self {
+        Self::with_replicas(settings, &[], Duration::ZERO)
+    }
+
+    /// A handle that reads replicas when there are any; nothing is sent yet. Until
+    /// [`Store::watch_replicas`] runs, the server of `settings` is read.
+    #[must_use]
+    pub fn connect_reading(settings: &StoreSettings, replicas: &ReplicaSettings) -> Self {
+        Self::with_replicas(settings, &replicas.store_replicas.0, replicas.replica_lag_max)
+    }
+
+    fn with_replicas(settings: &StoreSettings, urls: &[String], lag_max: Duration) -> Self {
         let client = Client::default()
             .with_url(&settings.store_url)
             .with_user(&settings.store_user)
@@ -87,7 +109,48 @@ impl Store {
             .with_database(&settings.store_database)
             .with_compression(Compression::Lz4)
             .with_setting("max_execution_time", QUERY_TIME_MAX.as_secs().to_string());
-        Self { client, database: settings.store_database.clone() }
+        let endpoint =
+            |url: &String| Endpoint { url: url.clone(), client: client.clone().with_url(url) };
+        let primary = endpoint(&settings.store_url);
+        let route = Route::new(primary, urls.iter().map(endpoint).collect(), lag_max);
+        Self { client, database: settings.store_database.clone(), route: Arc::new(route) }
+    }
+
+    /// Asks where reads go now. On a failure that another server may not have the question goes
+    /// to another replica and at last to the primary, so `ask` may be called up to three times.
+    ///
+    /// # Errors
+    /// The last of the servers asked failed, or the first one refused the question itself.
+    pub async fn read<T, F>(&self, doing: &'static str, ask: F) -> Result<T, StoreError>
+    where
+        F: AsyncFn(Client) -> clickhouse::error::Result<T>,
+    {
+        self.route.read(doing, ask).await
+    }
+
+    /// The client of the server that is read now, for what [`Store::read`] does not fit.
+    #[must_use]
+    pub fn reading(&self) -> Client {
+        self.route.client().clone()
+    }
+
+    /// Where reads go, how far behind that is, and how the replicas are.
+    #[must_use]
+    pub fn read_status(&self) -> ReadStatus {
+        self.route.status()
+    }
+
+    /// Watches the replicas until dropped; ends at once when there are none.
+    pub async fn watch_replicas(&self) {
+        while self.route.has_replicas() {
+            self.route.probe().await;
+            tokio::time::sleep(PROBE_INTERVAL).await;
+        }
+    }
+
+    /// Asks the primary and every replica once how they are.
+    pub async fn probe_replicas(&self) {
+        self.route.probe().await;
     }
 
     /// The client, for statements that are nobody else's (the evaluator's rules, tests).
