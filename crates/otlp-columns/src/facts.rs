@@ -1,39 +1,26 @@
-//! Facts about orders, collected over one request: signals, namings, aliases, links.
+//! Facts about orders, collected over one request: signals, signs of life, namings, aliases, links.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
+use order_model::graph::message_carrier;
 use order_model::order_id::{ORDER_ID_BYTES_MAX, search_key};
 use order_model::{UnixNanos, keys};
 use order_store::rows::{
-    Attributes, Batch, OrderAliasRow, OrderEventRow, OrderTraceRow, TraceLinkRow,
+    Attributes, Batch, HeartbeatRow, OrderAliasRow, OrderEventRow, OrderTraceRow, TraceLinkRow,
 };
 
 use crate::found::Found;
+use crate::place::{Named, Place};
 
 /// Memory of a row of facts beyond its texts.
 const ROW_BYTES: usize = 320;
-
-/// Where a fact was found: the sets of attributes, from most specific to least, and its span.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Place<'a> {
-    /// Attribute sets; for each value the first set that has it counts.
-    pub(crate) sets: &'a [&'a Found],
-    /// Trace in hexadecimal, or empty.
-    pub(crate) trace_id: &'a str,
-    /// Span in hexadecimal, or empty.
-    pub(crate) span_id: &'a str,
-    /// Name of the span or event, as evidence.
-    pub(crate) name: &'a str,
-    /// `service.name`.
-    pub(crate) service: &'a str,
-}
 
 /// A signal of an order, before it is known of which.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SignalFact<'a> {
     /// `order_model::keys::SIGNAL_*`.
     pub(crate) signal: &'static str,
-    /// The stage, or empty.
+    /// The stage, or the destination of a message, or empty.
     pub(crate) stage: &'a str,
     /// When.
     pub(crate) event_time: UnixNanos,
@@ -45,34 +32,56 @@ pub(crate) struct SignalFact<'a> {
     pub(crate) error: &'a str,
 }
 
+/// When a span or log that names orders began and ended, and whether messages or links meet it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NamingFact {
+    /// Earliest moment.
+    pub(crate) start: UnixNanos,
+    /// Latest moment.
+    pub(crate) end: UnixNanos,
+    /// Whether the span is told apart from its trace.
+    pub(crate) of_span: bool,
+}
+
+/// Trace, span (or empty) and order of a naming.
+type NamingKey = (String, String, String);
+
+/// Another name of an order, without what folds.
+#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct AliasKey {
+    alias_kind: &'static str,
+    alias: String,
+    scope: String,
+    order_id: String,
+}
+
+/// Whose sign of life it is.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct LifeKey {
+    order_id: String,
+    carrier: String,
+    source: String,
+    worker: String,
+    attempt: u32,
+}
+
 /// Facts of one request.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
     received_at: i64,
     events: Vec<OrderEventRow>,
+    /// Signs of life, each with its latest moment.
+    lives: BTreeMap<LifeKey, UnixNanos>,
     traces: Vec<OrderTraceRow>,
-    trace_at: HashMap<(String, String), usize>,
+    trace_at: HashMap<NamingKey, usize>,
     links: Vec<TraceLinkRow>,
-    aliases: HashSet<(String, &'static str, String)>,
+    /// Traces and the messages that they met without naming an order.
+    met: HashSet<(String, String)>,
+    /// Aliases, each with whether it is of a provisional order only.
+    aliases: HashMap<AliasKey, bool>,
     /// Memory of the rows so far.
     pub(crate) bytes: usize,
     pub(crate) unattributable: u64,
-}
-
-impl<'a> Place<'a> {
-    fn first<T>(&self, pick: impl Fn(&'a Found) -> Option<T>) -> Option<T> {
-        self.sets.iter().find_map(|set| pick(set))
-    }
-
-    /// The orders named by the most specific set that names any.
-    pub(crate) fn orders(&self) -> &'a [String] {
-        self.first(|set| (!set.order_ids.is_empty()).then_some(&*set.order_ids)).unwrap_or(&[])
-    }
-
-    /// The stage said by the most specific set that says one.
-    pub(crate) fn stage(&self) -> Option<&'a str> {
-        self.first(|set| set.stage.as_deref())
-    }
 }
 
 impl Facts {
@@ -80,45 +89,68 @@ impl Facts {
         Self { received_at, ..Self::default() }
     }
 
-    /// A signal of `orders`; of the trace's orders when there are none.
-    pub(crate) fn signal(&mut self, orders: &[String], place: &Place<'_>, fact: &SignalFact<'_>) {
-        let unknown = [String::new()];
-        let orders = if !orders.is_empty() {
-            orders
-        } else if place.trace_id.is_empty() {
-            self.unattributable += 1;
-            return;
-        } else {
-            &unknown
-        };
+    /// A signal of the orders that the place names; of its carrier's orders when there are none.
+    pub(crate) fn signal(&mut self, place: &Place<'_>, fact: &SignalFact<'_>) {
+        let Some((orders, carrier)) = self.whose(place) else { return };
         let evidence = evidence(place, fact);
         let evidence_bytes: usize = evidence.iter().map(|(k, v)| k.len() + v.len() + 48).sum();
+        let row = OrderEventRow {
+            order_id: String::new(),
+            carrier,
+            signal: fact.signal.to_owned(),
+            stage: fact.stage.to_owned(),
+            event_time: fact.event_time,
+            received_at: self.received_at,
+            source: place.service.to_owned(),
+            trace_id: place.trace_id.to_owned(),
+            span_id: place.span_id.to_owned(),
+            attempt: attempt(place),
+            evidence,
+        };
         for order in orders {
-            self.bytes += ROW_BYTES + evidence_bytes + order.len();
-            self.events.push(OrderEventRow {
-                order_id: order.clone(),
-                signal: fact.signal.to_owned(),
-                stage: fact.stage.to_owned(),
-                event_time: fact.event_time,
-                received_at: self.received_at,
-                source: place.service.to_owned(),
-                trace_id: place.trace_id.to_owned(),
-                span_id: place.span_id.to_owned(),
-                attempt: place.first(|set| set.attempt).unwrap_or(0),
-                evidence: evidence.clone(),
-            });
+            self.bytes += ROW_BYTES + evidence_bytes + order.len() + row.carrier.len();
+            self.events.push(OrderEventRow { order_id: order.clone(), ..row.clone() });
         }
     }
 
-    /// A span or log from `start` to `end` names `orders`.
-    pub(crate) fn naming(
-        &mut self,
-        orders: &[String],
-        place: &Place<'_>,
-        start: UnixNanos,
-        end: UnixNanos,
-    ) {
-        if orders.is_empty() {
+    /// Long work on the orders that the place names is alive at `at`.
+    pub(crate) fn life(&mut self, place: &Place<'_>, at: UnixNanos) {
+        let Some((orders, carrier)) = self.whose(place) else { return };
+        let worker = place.first(|set| set.worker.as_deref());
+        let worker = worker.or_else(|| place.first(|set| set.host.as_deref())).unwrap_or("");
+        for order in orders {
+            let key = LifeKey {
+                order_id: order.clone(),
+                carrier: carrier.clone(),
+                source: place.service.to_owned(),
+                worker: worker.to_owned(),
+                attempt: attempt(place),
+            };
+            let last = self.lives.entry(key).or_insert_with(|| {
+                self.bytes += ROW_BYTES + order.len() + carrier.len() + worker.len();
+                at
+            });
+            *last = at.max(*last);
+        }
+    }
+
+    /// The orders of a fact, or, as the only one, none and its carrier. Without either the fact
+    /// is counted and goes no further.
+    fn whose<'a>(&mut self, place: &Place<'a>) -> Option<(&'a [String], String)> {
+        /// In place of orders that are not named.
+        const NOBODY: &[String] = &[String::new()];
+        let orders = place.named().orders;
+        if !orders.is_empty() {
+            return Some((orders, String::new()));
+        }
+        let carrier = place.carrier();
+        self.unattributable += u64::from(carrier.is_empty());
+        (!carrier.is_empty()).then_some((NOBODY, carrier))
+    }
+
+    /// A span or log names orders.
+    pub(crate) fn naming(&mut self, named: Named<'_>, place: &Place<'_>, fact: NamingFact) {
+        if named.orders.is_empty() {
             return;
         }
         let known = |text: &str, values: [&str; 2]| values.contains(&text).then(|| text.to_owned());
@@ -126,46 +158,108 @@ impl Facts {
             .first(|set| known(set.kind.as_deref()?, [keys::KIND_CUSTOM, keys::KIND_READY_MADE]));
         let channel = place
             .first(|set| known(set.channel.as_deref()?, [keys::CHANNEL_B2C, keys::CHANNEL_B2B]));
-        let named = OrderTraceRow {
+        let row = OrderTraceRow {
             order_id: String::new(),
             trace_id: place.trace_id.to_owned(),
-            start: start.min(end),
-            end: start.max(end),
+            span_id: String::new(),
+            provisional: u8::from(named.provisional),
+            start: fact.start.min(fact.end),
+            end: fact.start.max(fact.end),
             received_at: self.received_at,
-            has_model: u8::from(place.sets.iter().any(|set| set.has_model)),
+            has_model: u8::from(place.first(|set| set.has_model.then_some(())).is_some()),
             kind: kind.unwrap_or_default(),
             channel: channel.unwrap_or_default(),
         };
-        for order in orders {
-            let key = (order.clone(), named.trace_id.clone());
-            let row = OrderTraceRow { order_id: order.clone(), ..named.clone() };
-            if let Some(&at) = self.trace_at.get(&key) {
-                fold(&mut self.traces[at], row);
-            } else {
-                self.bytes += ROW_BYTES + 2 * order.len();
-                self.trace_at.insert(key, self.traces.len());
-                self.traces.push(row);
+        for order in named.orders {
+            let row = OrderTraceRow { order_id: order.clone(), ..row.clone() };
+            if fact.of_span {
+                self.fold(OrderTraceRow { span_id: place.span_id.to_owned(), ..row.clone() });
             }
+            self.fold(row);
         }
     }
 
-    /// The other names that `set` gives to `orders`.
-    pub(crate) fn aliases(&mut self, orders: &[String], set: &Found) {
-        let names = [("partner_number", &set.partner_number), ("message_id", &set.message_id)];
-        for (alias_kind, name) in names {
-            let Some(alias) = name.as_deref().map(search_key) else { continue };
-            if alias.is_empty() || alias.len() > ORDER_ID_BYTES_MAX {
-                continue;
-            }
-            for order in orders {
-                if self.aliases.insert((alias.clone(), alias_kind, order.clone())) {
-                    self.bytes += ROW_BYTES + alias.len() + order.len();
-                }
-            }
+    /// Folds two namings of one order by one trace or span, whichever came first.
+    fn fold(&mut self, other: OrderTraceRow) {
+        let key = (other.trace_id.clone(), other.span_id.clone(), other.order_id.clone());
+        let Some(&at) = self.trace_at.get(&key) else {
+            self.bytes += ROW_BYTES + 2 * other.order_id.len();
+            self.trace_at.insert(key, self.traces.len());
+            self.traces.push(other);
+            return;
+        };
+        let row = &mut self.traces[at];
+        row.provisional = row.provisional.min(other.provisional);
+        row.start = row.start.min(other.start);
+        row.end = row.end.max(other.end);
+        row.received_at = row.received_at.max(other.received_at);
+        row.has_model = row.has_model.max(other.has_model);
+        if other.kind > row.kind {
+            row.kind = other.kind;
+        }
+        if other.channel > row.channel {
+            row.channel = other.channel;
         }
     }
 
-    /// The span of `place` links to a span of another trace.
+    /// The other names that `set`, one of the place's, gives to the orders named. A message that
+    /// comes with no order is met by the trace.
+    pub(crate) fn aliases(&mut self, named: Named<'_>, set: &Found, place: &Place<'_>) {
+        if named.provisional {
+            for number in named.orders {
+                let alone = Named { orders: std::slice::from_ref(number), provisional: true };
+                self.number(alone, number, place);
+            }
+        } else if let [number] = &*set.numbers {
+            self.number(named, number, place);
+        }
+        if set.message_key.is_empty() {
+            return;
+        }
+        if named.orders.is_empty() {
+            self.meeting(place, &set.message_key);
+        } else {
+            self.alias(named, keys::ALIAS_MESSAGE_ID, &set.message_key, "");
+        }
+    }
+
+    fn number(&mut self, named: Named<'_>, number: &str, place: &Place<'_>) {
+        let number = search_key(number);
+        let scope = place.first(|set| set.partner_key.as_deref()).unwrap_or("");
+        let is_one = named.orders.len() == 1;
+        let kind = if is_one { keys::ALIAS_PARTNER_NUMBER } else { keys::ALIAS_SHARED_NUMBER };
+        self.alias(named, kind, &number, scope);
+    }
+
+    fn alias(&mut self, named: Named<'_>, alias_kind: &'static str, alias: &str, scope: &str) {
+        if alias.is_empty() || alias.len() > ORDER_ID_BYTES_MAX {
+            return;
+        }
+        for order in named.orders {
+            let (alias, scope, order_id) = (alias.to_owned(), scope.to_owned(), order.clone());
+            let bytes = ROW_BYTES + alias.len() + scope.len() + order.len();
+            let key = AliasKey { alias_kind, alias, scope, order_id };
+            let provisional = self.aliases.entry(key).or_insert_with(|| {
+                self.bytes += bytes;
+                true
+            });
+            *provisional &= named.provisional;
+        }
+    }
+
+    /// The trace of `place` met a message and named no order: once for the trace is enough.
+    fn meeting(&mut self, place: &Place<'_>, message_key: &str) {
+        let carrier = message_carrier(message_key);
+        if place.trace_id.is_empty()
+            || !self.met.insert((place.trace_id.to_owned(), carrier.clone()))
+        {
+            return;
+        }
+        self.bytes += carrier.len();
+        self.link(place, &carrier, "");
+    }
+
+    /// The span of `place` links to a span of another trace, or to a message.
     pub(crate) fn link(&mut self, place: &Place<'_>, linked_trace_id: &str, linked_span_id: &str) {
         if linked_trace_id == place.trace_id {
             return;
@@ -183,41 +277,33 @@ impl Facts {
     /// The rows, in a fixed order.
     pub(crate) fn into_batch(self) -> Batch {
         let received_at = self.received_at;
-        let mut order_aliases: Vec<OrderAliasRow> = self
-            .aliases
-            .into_iter()
-            .map(|(alias, alias_kind, order_id)| OrderAliasRow {
-                alias,
-                alias_kind: alias_kind.to_owned(),
-                order_id,
-                received_at,
-            })
-            .collect();
-        order_aliases.sort_by(|a, b| {
-            (&a.alias_kind, &a.alias, &a.order_id).cmp(&(&b.alias_kind, &b.alias, &b.order_id))
+        let lives = self.lives.into_iter().map(|(key, last_at)| {
+            let LifeKey { order_id, carrier, source, worker, attempt } = key;
+            HeartbeatRow { order_id, carrier, source, worker, attempt, last_at, received_at }
+        });
+        let mut aliases: Vec<(AliasKey, bool)> = self.aliases.into_iter().collect();
+        aliases.sort_unstable();
+        let aliases = aliases.into_iter().map(|(key, provisional)| OrderAliasRow {
+            alias: key.alias,
+            alias_kind: key.alias_kind.to_owned(),
+            scope: key.scope,
+            order_id: key.order_id,
+            provisional: u8::from(provisional),
+            received_at,
         });
         Batch {
             order_events: self.events,
+            order_heartbeats: lives.collect(),
             order_traces: self.traces,
             trace_links: self.links,
-            order_aliases,
+            order_aliases: aliases.collect(),
             ..Batch::default()
         }
     }
 }
 
-/// Folds two namings of one order by one trace, whichever came first.
-fn fold(row: &mut OrderTraceRow, other: OrderTraceRow) {
-    row.start = row.start.min(other.start);
-    row.end = row.end.max(other.end);
-    row.received_at = row.received_at.max(other.received_at);
-    row.has_model = row.has_model.max(other.has_model);
-    if other.kind > row.kind {
-        row.kind = other.kind;
-    }
-    if other.channel > row.channel {
-        row.channel = other.channel;
-    }
+fn attempt(place: &Place<'_>) -> u32 {
+    place.first(|set| set.attempt).unwrap_or(0)
 }
 
 fn evidence(place: &Place<'_>, fact: &SignalFact<'_>) -> Attributes {

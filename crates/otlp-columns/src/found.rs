@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use order_model::order_id::{ORDER_ID_BYTES_MAX, search_key};
 use order_model::{Lifecycle, OrderId, keys};
 
 use crate::limits::Limits;
@@ -17,13 +18,16 @@ const EVIDENCE_BYTES_MAX: usize = 1_000;
 /// Bytes of a text read for its evidence, so that nothing to redact is cut in half.
 const EVIDENCE_READ_BYTES_MAX: usize = 4_000;
 
-/// Keys whose values are shown as evidence beside a signal, with the role they play.
-const EVIDENCE_KEYS: &[(&str, Role)] = &[
+/// Keys of the conventions: evidence beside a signal, and what a span or log record is.
+const STANDARD_KEYS: &[(&str, Role)] = &[
     (keys::SERVICE_NAME, Role::Service),
     ("host.name", Role::Host),
     ("service.instance.id", Role::Worker),
     ("messaging.destination.name", Role::Queue),
     ("messaging.destination", Role::Queue),
+    ("messaging.operation.type", Role::Operation),
+    ("messaging.operation", Role::Operation),
+    ("event.name", Role::EventName),
 ];
 
 /// What a key means.
@@ -35,6 +39,7 @@ enum Role {
     Channel,
     Model,
     PartnerNumber,
+    Partner,
     MessageId,
     Attempt,
     Error,
@@ -42,10 +47,12 @@ enum Role {
     Host,
     Worker,
     Queue,
+    Operation,
+    EventName,
     RuleCondition,
 }
 
-const ROLES: usize = 14;
+const ROLES: usize = Role::RuleCondition as usize;
 
 /// The keys by which facts are found.
 #[derive(Debug)]
@@ -66,14 +73,23 @@ pub(crate) struct Found {
     pub(crate) kind: Option<String>,
     pub(crate) channel: Option<String>,
     pub(crate) has_model: bool,
-    pub(crate) partner_number: Option<String>,
+    /// The partner's own number of the order: at most one in a set as it was sent.
+    pub(crate) numbers: Vec<String>,
+    /// The partner, in the form of the search box.
+    pub(crate) partner_key: Option<String>,
     pub(crate) message_id: Option<String>,
+    /// The message's id in the form of the search box; empty when there is none fit for it.
+    pub(crate) message_key: String,
     pub(crate) attempt: Option<u32>,
     pub(crate) error: Option<String>,
     pub(crate) service: Option<String>,
     pub(crate) host: Option<String>,
     pub(crate) worker: Option<String>,
     pub(crate) queue: Option<String>,
+    /// What is done with a message, in lower case.
+    pub(crate) operation: Option<String>,
+    /// Name of the event that a log record is, by the older convention.
+    pub(crate) event_name: Option<String>,
     /// Attributes that a rule asks for, with their values as text.
     pub(crate) conditions: Vec<(String, String)>,
 }
@@ -91,6 +107,7 @@ impl KeyIndex {
             (Role::Channel, &spelled.channel),
             (Role::Model, &spelled.model),
             (Role::PartnerNumber, &spelled.partner_number),
+            (Role::Partner, &spelled.partner),
             (Role::MessageId, &spelled.message_id),
             (Role::Attempt, &spelled.attempt),
             (Role::Error, &spelled.error),
@@ -99,7 +116,7 @@ impl KeyIndex {
                 index.add(key, role, rank, redaction);
             }
         }
-        for (rank, (key, role)) in EVIDENCE_KEYS.iter().enumerate() {
+        for (rank, (key, role)) in STANDARD_KEYS.iter().enumerate() {
             index.add(key, *role, rank, redaction);
         }
         for key in lifecycle.rules.iter().flat_map(|rule| rule.attributes.keys()) {
@@ -161,14 +178,24 @@ impl KeyIndex {
         found.kind = word(Role::Kind).map(|text| text.trim().to_lowercase());
         found.channel = word(Role::Channel).map(|text| text.trim().to_lowercase());
         found.has_model = value(Role::Model).is_some();
-        found.partner_number = word(Role::PartnerNumber);
+        if let Some(value) = value(Role::PartnerNumber) {
+            read_number(value, found);
+        }
+        found.partner_key = word(Role::Partner).map(|text| search_key(&text));
+        found.partner_key = found.partner_key.take().filter(|key| !key.is_empty());
         found.message_id = word(Role::MessageId);
+        if let Some(id) = &found.message_id {
+            let key = search_key(id);
+            found.message_key = if key.len() > ORDER_ID_BYTES_MAX { String::new() } else { key };
+        }
         found.attempt = word(Role::Attempt).and_then(|text| text.trim().parse().ok());
         found.error = value(Role::Error).and_then(scalar);
         found.service = value(Role::Service).and_then(scalar);
         found.host = word(Role::Host);
         found.worker = word(Role::Worker);
         found.queue = word(Role::Queue);
+        found.operation = word(Role::Operation).map(|text| text.trim().to_lowercase());
+        found.event_name = word(Role::EventName);
     }
 
     fn read_order_ids(&self, value: &Value, found: &mut Found) {
@@ -190,6 +217,16 @@ impl KeyIndex {
                 _ => found.refused_order_ids += 1,
             }
         }
+    }
+}
+
+/// A partner's number may stand for its order, and so must be fit for an order id. A number of
+/// no letter and no digit (`-`) is how systems write that there is none.
+fn read_number(value: &Value, found: &mut Found) {
+    let number = scalar(value).and_then(|text| OrderId::parse(&text).ok());
+    match number.filter(|number| !search_key(number.as_str()).is_empty()) {
+        Some(number) => found.numbers.push(number.into_string()),
+        None => found.refused_order_ids += 1,
     }
 }
 
@@ -291,7 +328,7 @@ mod tests {
             ("calc.attempt", text("2")),
             ("order.kind", text("Ready_Made")),
         ]);
-        assert_eq!(found.partner_number, None);
+        assert_eq!(found.numbers, [""; 0]);
         assert_eq!((found.attempt, found.kind.as_deref()), (Some(2), Some("ready_made")));
     }
 }

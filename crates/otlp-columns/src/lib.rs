@@ -15,12 +15,15 @@ pub mod redact;
 mod text;
 mod attributes;
 mod found;
+mod place;
 mod facts;
 pub mod mapped;
 mod span_facts;
 mod spans;
 mod logs;
 mod mapper;
+#[cfg(test)]
+mod sample;
 
 pub use coding::Coding;
 pub use decode::{DecodeError, Decoded, Encoding, Request, Signal};

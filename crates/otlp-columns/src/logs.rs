@@ -5,10 +5,11 @@ use order_model::{keys, time};
 use order_store::rows::{Attributes, LogRow};
 
 use crate::attributes::{RowLosses, bytes_of};
-use crate::facts::{Place, SignalFact};
+use crate::facts::{NamingFact, SignalFact};
 use crate::found::Found;
 use crate::mapped::Rejection;
 use crate::mapper::{Mapping, Origin};
+use crate::place::Place;
 
 /// Memory of a log row beyond its attributes and body.
 const ROW_BYTES: usize = 512;
@@ -106,18 +107,22 @@ fn read_facts(
     (trace_id, span_id, at): (&str, &str, i64),
 ) {
     let own = mapping.read(&record.attributes);
-    let sets = [&own, &scope.found, &origin.found];
     let place = Place {
-        sets: &sets,
+        own: &[&own],
+        shared: [&scope.found, &origin.found],
         trace_id,
         span_id,
         name: &record.event_name,
         service: &origin.service,
     };
-    let orders = place.orders();
-    mapping.facts.naming(orders, &place, at, at);
-    mapping.facts.aliases(orders, &own);
-    if let Some(stage) = place.stage() {
+    let named = place.named();
+    mapping.facts.naming(named, &place, NamingFact { start: at, end: at, of_span: false });
+    mapping.facts.aliases(named, &own, &place);
+    let heartbeats = &mapping.lifecycle.keys.heartbeat;
+    let event_name = own.event_name.as_deref().unwrap_or_default();
+    if heartbeats.iter().any(|name| *name == record.event_name || name == event_name) {
+        mapping.facts.life(&place, at);
+    } else if let Some(stage) = place.stage() {
         let fact = SignalFact {
             signal: keys::SIGNAL_STAGE,
             stage,
@@ -126,6 +131,9 @@ fn read_facts(
             rule: "",
             error: "",
         };
-        mapping.facts.signal(orders, &place, &fact);
+        mapping.facts.signal(&place, &fact);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -122,9 +122,10 @@ pub struct Tally {
     pub dropped_links: u64,
     /// Ids of logs, parents or links that are no ids; they are stored as empty.
     pub emptied_ids: u64,
-    /// Values in the place of an order id that are none.
+    /// Values in the place of an order id, or of a partner's number, that are none.
     pub refused_order_ids: u64,
-    /// Signals of an order with neither order nor trace; they are kept as spans and logs only.
+    /// Signals and signs of life with neither order, message nor trace; they are kept as spans
+    /// and logs only.
     pub unattributable_signals: u64,
     /// Strings that were not UTF-8.
     pub repaired_strings: u64,

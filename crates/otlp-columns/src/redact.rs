@@ -254,6 +254,7 @@ mod tests {
             spelled.channel,
             spelled.model,
             spelled.partner_number,
+            spelled.partner,
             spelled.message_id,
             spelled.attempt,
             spelled.error,
@@ -264,7 +265,7 @@ mod tests {
             telemetry.sdk.name deployment.environment.name url.scheme file.name name \
             user_agent.name user_agent.original http.request.header.content-type partner.id \
             http.request.header.traceparent http.response.body.size payment.id \
-            messaging.destination.name messaging.rabbitmq.destination.routing_key \
+            messaging.destination.name messaging.operation.type event.name messaging.rabbitmq.destination.routing_key \
             exception.message gen_ai.usage.input_tokens";
         let known = known.split_whitespace().map(str::to_owned);
         for key in lists.into_iter().flatten().chain(known) {

@@ -4,13 +4,15 @@
 
 mod requests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use order_model::Lifecycle;
-use order_store::rows::{Batch, OrderTraceRow};
+use order_model::graph::message_of;
+use order_model::keys::{ALIAS_MESSAGE_ID, ALIAS_SHARED_NUMBER};
+use order_store::rows::{Batch, HeartbeatRow, OrderAliasRow};
 use otlp_columns::{Encoding, Limits, Mapped, Mapper, Redaction, Signal};
 use proptest::prelude::*;
 use prost::Message;
@@ -28,26 +30,97 @@ fn map(signal: Signal, encoding: Encoding, body: Vec<u8>) -> Mapped {
     mapper(Limits::default()).map_body(signal, encoding, &body, RECEIVED_AT_MS).unwrap()
 }
 
-/// The rows in an order that does not depend on that of arrival, with namings folded as the
-/// store folds them.
+/// The rows in an order that does not depend on that of arrival, folded as the store folds them;
+/// a message that a trace met counts once.
 fn settled(mut batch: Batch) -> Batch {
     batch.spans.sort_by(|a, b| (&a.trace_id, &a.span_id).cmp(&(&b.trace_id, &b.span_id)));
     batch.order_events.sort_by_key(|row| format!("{row:?}"));
+    let mut met = BTreeSet::new();
+    batch.trace_links.retain(|row| {
+        message_of(&row.linked_trace_id).is_none()
+            || met.insert((row.trace_id.clone(), row.linked_trace_id.clone()))
+    });
     batch.trace_links.sort_by_key(|row| format!("{row:?}"));
-    batch.order_aliases.sort_by_key(|row| format!("{row:?}"));
-    batch.order_aliases.dedup();
-    let mut folded: BTreeMap<(String, String), OrderTraceRow> = BTreeMap::new();
-    for row in batch.order_traces {
-        let key = (row.order_id.clone(), row.trace_id.clone());
-        let known = folded.entry(key).or_insert_with(|| row.clone());
-        known.start = known.start.min(row.start);
-        known.end = known.end.max(row.end);
-        known.has_model = known.has_model.max(row.has_model);
-        known.kind = known.kind.clone().max(row.kind);
-        known.channel = known.channel.clone().max(row.channel);
-    }
-    batch.order_traces = folded.into_values().collect();
+    batch.order_traces = folded(
+        batch.order_traces,
+        |row| (row.order_id.clone(), row.trace_id.clone(), row.span_id.clone()),
+        |known, row| {
+            known.provisional = known.provisional.min(row.provisional);
+            known.start = known.start.min(row.start);
+            known.end = known.end.max(row.end);
+            known.has_model = known.has_model.max(row.has_model);
+            known.kind = known.kind.clone().max(row.kind);
+            known.channel = known.channel.clone().max(row.channel);
+        },
+    );
+    batch.order_aliases = folded(
+        batch.order_aliases,
+        |row| {
+            let OrderAliasRow { alias, alias_kind, scope, order_id, .. } = row.clone();
+            (alias, alias_kind, scope, order_id)
+        },
+        |known, row| known.provisional = known.provisional.min(row.provisional),
+    );
+    batch.order_heartbeats = folded(
+        batch.order_heartbeats,
+        |row| {
+            let HeartbeatRow { order_id, carrier, source, worker, attempt, .. } = row.clone();
+            (order_id, carrier, source, worker, attempt)
+        },
+        |known, row| known.last_at = known.last_at.max(row.last_at),
+    );
     batch
+}
+
+fn folded<Row: Clone, Key: Ord>(
+    rows: Vec<Row>,
+    key: impl Fn(&Row) -> Key,
+    fold: impl Fn(&mut Row, Row),
+) -> Vec<Row> {
+    let mut folded: BTreeMap<Key, Row> = BTreeMap::new();
+    for row in rows {
+        fold(folded.entry(key(&row)).or_insert_with(|| row.clone()), row);
+    }
+    folded.into_values().collect()
+}
+
+fn names(batch: &Batch, order_id: &str) -> bool {
+    batch.order_traces.iter().any(|row| row.order_id == order_id)
+}
+
+/// What holds for the facts of every request.
+fn check_facts(batch: &Batch) -> Result<(), TestCaseError> {
+    let signals = batch.order_events.iter().map(|row| (&row.order_id, &row.carrier));
+    let lives = batch.order_heartbeats.iter().map(|row| (&row.order_id, &row.carrier));
+    for (order_id, carrier) in signals.chain(lives) {
+        prop_assert!(order_id.is_empty() != carrier.is_empty(), "{order_id} / {carrier}");
+        prop_assert!(order_id.is_empty() || names(batch, order_id), "{order_id} is not named");
+    }
+    for row in &batch.order_events {
+        let of_trace = row.carrier == row.trace_id;
+        prop_assert!(row.carrier.is_empty() || of_trace || message_of(&row.carrier).is_some());
+    }
+    for row in &batch.order_aliases {
+        prop_assert!(!row.alias.is_empty() && names(batch, &row.order_id), "{row:?}");
+        prop_assert!(row.scope.is_empty() || row.alias_kind != ALIAS_MESSAGE_ID, "{row:?}");
+        prop_assert!(row.provisional == 0 || row.alias_kind != ALIAS_SHARED_NUMBER, "{row:?}");
+    }
+    for row in batch.order_traces.iter().filter(|row| !row.span_id.is_empty()) {
+        let mut whole = batch.order_traces.iter().filter(|other| {
+            let same = other.order_id == row.order_id && other.trace_id == row.trace_id;
+            same && other.span_id.is_empty()
+        });
+        let holds = whole.next().is_some_and(|whole| {
+            let covers = whole.start <= row.start && whole.end >= row.end;
+            covers && whole.provisional <= row.provisional
+        });
+        prop_assert!(holds, "{row:?}");
+    }
+    let keys: BTreeSet<_> = (batch.order_traces.iter())
+        .map(|row| (&row.order_id, &row.trace_id, &row.span_id))
+        .collect();
+    prop_assert_eq!(keys.len(), batch.order_traces.len());
+    Ok(())
 }
 
 proptest! {
@@ -79,6 +152,28 @@ proptest! {
         }
         prop_assert_eq!(whole.rejected.total(), rejected);
         prop_assert_eq!(settled(whole.batch), settled(parts));
+    }
+
+    #[test]
+    fn every_fact_of_spans_has_an_order_or_a_carrier(request in traces_request()) {
+        check_facts(&map(Signal::Traces, Encoding::Protobuf, request.encode_to_vec()).batch)?;
+    }
+
+    #[test]
+    fn every_fact_of_logs_has_an_order_or_a_carrier(request in logs_request()) {
+        check_facts(&map(Signal::Logs, Encoding::Protobuf, request.encode_to_vec()).batch)?;
+    }
+
+    #[test]
+    fn an_order_is_provisional_only_where_no_id_is_named(request in traces_request()) {
+        for part in split(&request) {
+            let named = requests::names_an_order(&part);
+            let batch = map(Signal::Traces, Encoding::Protobuf, part.encode_to_vec()).batch;
+            let traces = batch.order_traces.iter().map(|row| row.provisional);
+            for provisional in traces.chain(batch.order_aliases.iter().map(|row| row.provisional)) {
+                prop_assert_eq!(provisional == 1, !named);
+            }
+        }
     }
 
     #[test]

@@ -40,6 +40,53 @@ pub(crate) fn split(request: &ExportTraceServiceRequest) -> Vec<ExportTraceServi
     parts
 }
 
+/// Whether any attribute set of a request names an order by its id.
+pub(crate) fn names_an_order(request: &ExportTraceServiceRequest) -> bool {
+    let mut sets: Vec<&[KeyValue]> = Vec::new();
+    for group in &request.resource_spans {
+        sets.extend(group.resource.as_ref().map(|resource| &*resource.attributes));
+        for scope in &group.scope_spans {
+            sets.extend(scope.scope.as_ref().map(|scope| &*scope.attributes));
+            for span in &scope.spans {
+                sets.push(&span.attributes);
+                sets.extend(span.events.iter().map(|event| &*event.attributes));
+                sets.extend(span.links.iter().map(|link| &*link.attributes));
+            }
+        }
+    }
+    sets.into_iter().any(|set| {
+        let of = |key: &str| set.iter().find(|pair| pair.key == key && says_something(pair));
+        of("order.id").or_else(|| of("orderId")).is_some_and(is_an_order)
+    })
+}
+
+fn says_something(pair: &KeyValue) -> bool {
+    match pair.value.as_ref().and_then(|any| any.value.as_ref()) {
+        None => false,
+        Some(Value::StringValue(text)) => !text.trim().is_empty(),
+        Some(Value::BytesValue(bytes)) => !bytes.is_empty(),
+        Some(Value::ArrayValue(list)) => !list.values.is_empty(),
+        Some(Value::KvlistValue(list)) => !list.values.is_empty(),
+        Some(_) => true,
+    }
+}
+
+/// Whether a value, or one of an array's, is fit for an order id. Texts here are short and plain.
+fn is_an_order(pair: &KeyValue) -> bool {
+    let is_id = |value: &Value| match value {
+        Value::StringValue(text) => !matches!(text.trim(), "" | "." | ".."),
+        Value::IntValue(_) | Value::DoubleValue(_) | Value::BoolValue(_) => true,
+        _ => false,
+    };
+    match pair.value.as_ref().and_then(|any| any.value.as_ref()) {
+        Some(Value::ArrayValue(list)) => {
+            list.values.iter().filter_map(|any| any.value.as_ref()).any(is_id)
+        }
+        Some(value) => is_id(value),
+        None => false,
+    }
+}
+
 pub(crate) fn traces_request() -> impl Strategy<Value = ExportTraceServiceRequest> {
     let scope = (attributes(), vec(span(), 0..4)).prop_map(|(attributes, spans)| ScopeSpans {
         scope: Some(InstrumentationScope {
@@ -106,9 +153,11 @@ fn span() -> impl Strategy<Value = Span> {
 fn log_record() -> impl Strategy<Value = LogRecord> {
     let ids = (trace_id(), id(8));
     let what = (time(), time(), -1..30_i32, any_value(), any::<u32>());
-    (ids, what, attributes()).prop_map(
-        |((trace_id, span_id), (at, observed, severity_number, body, flags), attributes)| {
+    (ids, what, name(), attributes()).prop_map(
+        |(ids, (at, observed, severity_number, body, flags), event_name, attributes)| {
+            let (trace_id, span_id) = ids;
             LogRecord {
+                event_name,
                 time_unix_nano: at,
                 observed_time_unix_nano: observed,
                 severity_number,
@@ -126,6 +175,7 @@ fn log_record() -> impl Strategy<Value = LogRecord> {
 fn name() -> impl Strategy<Value = String> {
     prop_oneof![
         Just("calc.requests publish".to_owned()),
+        Just("order.heartbeat".to_owned()),
         Just("PUT /api/orders/{id}/packaging".to_owned()),
         "[a-zа-я ]{0,8}",
     ]
@@ -158,9 +208,13 @@ fn attributes() -> impl Strategy<Value = Vec<KeyValue>> {
         "order.channel",
         "order.model.key",
         "order.partner.number",
+        "partner.id",
         "messaging.message.id",
         "messaging.destination.name",
         "messaging.operation.type",
+        "event.name",
+        "calc.attempt",
+        "service.instance.id",
         "service.name",
         "customer.phone",
         "url.full",
@@ -180,6 +234,8 @@ fn any_value() -> impl Strategy<Value = AnyValue> {
         Just("ORD-1".to_owned()),
         Just("SUBMITTED".to_owned()),
         Just("calc.requests".to_owned()),
+        Just("send".to_owned()),
+        Just("order.heartbeat".to_owned()),
         "[ -~а-я]{0,12}",
     ];
     let leaf = prop_oneof![
