@@ -38,6 +38,11 @@ bench: engine ## Measure ingest, look-up and board; figures for docs/benchmarks.
 	cargo build --release --locked --bin clickhouse-embedded --bin collector --bin tracker-ui --bin bench
 	target/release/bench $(BENCH_ARGS)
 
+.PHONY: bench-scale
+bench-scale: engine ## Fill a store with up to 100 M spans and measure it; SCALE_SPANS sets the size
+	cargo build --release --locked --bin clickhouse-embedded --bin collector --bin bench-scale
+	target/release/bench-scale $(BENCH_SCALE_ARGS)
+
 .PHONY: lint
 lint: ## Formatting and lints, warnings are errors
 	cargo fmt --all --check

@@ -20,5 +20,6 @@ pub mod pages;
 pub mod comparison;
 pub mod clients;
 pub mod demo;
+pub mod scale;
 
 pub use stack::Stack;

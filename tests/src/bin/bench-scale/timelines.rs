@@ -1,0 +1,99 @@
+//! Order → whole timeline, warm and cold, in both schemas.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use end_to_end::parts::Part;
+use end_to_end::scale::{Shape, exporter};
+use rand::prelude::*;
+use rand::rngs::StdRng;
+
+use crate::timing::Timing;
+use crate::{Bench, connect, disk};
+
+/// Spans asked for: as many as the order page shows.
+const SPANS_MAX: u32 = 5_000;
+/// Questions that are not counted: connections and caches warm up.
+const WARM_UP: usize = 20;
+/// Cold questions of each kind: before each the kernel forgets the files.
+const COLD_QUESTIONS: usize = 50;
+
+/// What is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Question {
+    /// Waybill: the order's spans over all its traces.
+    Waybill,
+    /// The exporter's tables, from the order's id.
+    ExporterByOrder,
+    /// The exporter's tables, by somebody who knows the trace ids already.
+    ExporterByTraces,
+}
+
+impl Question {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Waybill => "Waybill: order → timeline",
+            Self::ExporterByOrder => "exporter: order → traces by attribute → timeline",
+            Self::ExporterByTraces => "exporter: timeline of trace ids that are known already",
+        }
+    }
+}
+
+/// Prints the times of all questions, warm and cold.
+pub(crate) async fn measure(bench: &mut Bench) -> Result<()> {
+    let mut questions = vec![Question::Waybill];
+    if !bench.settings.without_exporter {
+        questions.extend([Question::ExporterByOrder, Question::ExporterByTraces]);
+    }
+    let mut rng = StdRng::seed_from_u64(bench.settings.seed);
+    for question in &questions {
+        let mut timing = Timing::default();
+        for number in 0..bench.settings.questions + WARM_UP {
+            let took = ask(bench, *question, rng.random_range(0..bench.shape.orders())).await?;
+            if number >= WARM_UP {
+                timing.push(took);
+            }
+        }
+        println!("| {}, warm | {} |", question.text(), timing.line());
+    }
+    // A new process: the engine's own caches of marks and indices are empty, too.
+    bench.stack.stop_part(Part::Engine).await?;
+    bench.stack.start_part(Part::Engine).await?;
+    bench.store = connect(&bench.stack)?;
+    bench.reader = order_store::Reader::new(bench.store.clone());
+    for question in &questions {
+        let mut timing = Timing::default();
+        for _ in 0..COLD_QUESTIONS {
+            for cache in ["MARK", "PRIMARY INDEX", "INDEX MARK", "UNCOMPRESSED"] {
+                let drop = format!("SYSTEM DROP {cache} CACHE");
+                bench.store.client().query(&drop).execute().await.context(drop)?;
+            }
+            disk::forget(&bench.stack.folder().join("store"))?;
+            timing.push(ask(bench, *question, rng.random_range(0..bench.shape.orders())).await?);
+        }
+        println!("| {}, cold | {} |", question.text(), timing.line());
+    }
+    Ok(())
+}
+
+async fn ask(bench: &Bench, question: Question, order: u64) -> Result<std::time::Duration> {
+    let (id, client) = (Shape::order_id(order), bench.store.client());
+    let known = match question {
+        Question::ExporterByTraces => bench.shape.trace_ids(client, order).await?,
+        _ => Vec::new(),
+    };
+    let begun = Instant::now();
+    let spans = match question {
+        Question::Waybill => bench.reader.order_spans(&id, SPANS_MAX).await?.spans.len(),
+        Question::ExporterByOrder => {
+            let traces = exporter::traces_of_order(client, &id).await?;
+            exporter::timeline(client, &traces).await?
+        }
+        Question::ExporterByTraces => exporter::timeline(client, &known).await?,
+    };
+    let took = begun.elapsed();
+    if spans as u64 != end_to_end::scale::shape::SPANS_PER_ORDER {
+        bail!("{question:?} found {spans} spans of {id}");
+    }
+    Ok(took)
+}
