@@ -9,6 +9,9 @@ use crate::keys::{CHANNEL_B2B, CHANNEL_B2C, KIND_READY_MADE};
 use crate::lifecycle::Lifecycle;
 use crate::time::UnixNanos;
 
+mod calculation;
+mod handover;
+
 /// What a signal says.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SignalKind {
@@ -16,6 +19,10 @@ pub enum SignalKind {
     Stage(String),
     /// A price was asked for.
     PriceRequested,
+    /// A message about the order was sent to this destination.
+    HandedOver(String),
+    /// A message about the order was taken from this destination.
+    TakenOver(String),
 }
 
 /// One signal of an order. Its identity is (kind, event time, source).
@@ -29,6 +36,19 @@ pub struct StageSignal {
     pub source: String,
     /// Attempt of a calculation; 0 when not said.
     pub attempt: u32,
+    /// The worker that says it, or empty.
+    pub worker: String,
+    /// Text of an error, or empty.
+    pub error: String,
+}
+
+/// A sign of life of long work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// When, by the clock of the source.
+    pub at: UnixNanos,
+    /// Who, or empty.
+    pub worker: String,
 }
 
 /// What is known of an order besides its signals.
@@ -93,8 +113,33 @@ pub struct CalculationState {
     pub started_at: Option<UnixNanos>,
     /// When the clock stopped.
     pub answered_at: Option<UnixNanos>,
+    /// When the last attempt failed, also if another has begun since.
+    pub failed_at: Option<UnixNanos>,
     /// Where it stands.
     pub part: CalculationPart,
+    /// The highest attempt that was said to begin; 0 when nobody counted.
+    pub attempt: u32,
+    /// Who last began, or empty.
+    pub worker: String,
+    /// What the last failure said, or empty.
+    pub error: String,
+    /// Since when it is tried again, while there is no answer.
+    pub retrying_since: Option<UnixNanos>,
+}
+
+/// A message about the order that nobody has taken yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingHandover {
+    /// Where it was published.
+    pub destination: String,
+    /// Who published it.
+    pub from: String,
+    /// Who should take it.
+    pub to: Vec<String>,
+    /// When it was published.
+    pub at: UnixNanos,
+    /// When it counts as lost.
+    pub lost_at: UnixNanos,
 }
 
 /// The state of one order.
@@ -116,6 +161,14 @@ pub struct OrderState {
     pub history: Vec<Visit>,
     /// The latest request for a price, if the order needs one.
     pub calculation: Option<CalculationState>,
+    /// The message that waits longest to be taken, unless the order has ended.
+    pub handover: Option<PendingHandover>,
+    /// The latest sign of life of long work, and whose.
+    pub sign_of_life: Option<(UnixNanos, String)>,
+    /// When the order entered its first stage, and the stages of the promise.
+    pub promised_from: Option<UnixNanos>,
+    /// When it reached the stage that keeps the promise.
+    pub promised_to: Option<UnixNanos>,
     /// The earliest event from the future: derive again then.
     pub refold_at: Option<UnixNanos>,
 }
@@ -125,6 +178,7 @@ pub struct OrderState {
 pub fn fold(
     lifecycle: &Lifecycle,
     signals: &[StageSignal],
+    heartbeats: &[Heartbeat],
     traits: &OrderTraits,
     now: UnixNanos,
 ) -> OrderState {
@@ -138,9 +192,19 @@ pub fn fold(
     let since = stays.iter().rev().find(|v| v.stage == stage).map_or(0, |v| v.entered_at);
     let channel = channel(lifecycle, traits, &stays);
     let has_model = traits.has_model || stays.iter().any(|v| means_model(lifecycle, &v.stage));
-    let calculation = calculation(lifecycle, &heard, skew)
+    let calculation = calculation::calculation(lifecycle, &heard, skew)
         .filter(|_| needs_price(lifecycle, traits, &channel, has_model, &heard));
+    let first = |name: &str| {
+        let named = heard.iter().filter(|s| stage_of(s) == Some(name));
+        named.map(|s| s.event_time).min()
+    };
+    let beats = heartbeats.iter().filter(|beat| beat.at <= horizon);
+    let sign_of_life = beats.map(|beat| (beat.at, beat.worker.clone())).max();
     OrderState {
+        handover: handover::pending(lifecycle, &heard, &stage, skew),
+        sign_of_life,
+        promised_from: first(&lifecycle.promise.from),
+        promised_to: first(&lifecycle.promise.to),
         stage_since: since,
         kind: traits.kind.clone(),
         channel,
@@ -157,23 +221,29 @@ fn nanos(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// One signal per identity; of repeats the highest attempt is kept.
+/// One signal per identity; of repeats the highest attempt is kept, and the least evidence that
+/// says something.
 fn unique(signals: &[StageSignal]) -> Vec<StageSignal> {
-    let mut identities: BTreeMap<(SignalKind, UnixNanos, String), u32> = BTreeMap::new();
+    let mut identities: BTreeMap<(SignalKind, UnixNanos, String), StageSignal> = BTreeMap::new();
     for signal in signals {
         let identity = (signal.kind.clone(), signal.event_time, signal.source.clone());
-        let attempt = identities.entry(identity).or_default();
-        *attempt = signal.attempt.max(*attempt);
+        let known = identities.entry(identity).or_insert_with(|| signal.clone());
+        known.attempt = signal.attempt.max(known.attempt);
+        for (kept, text) in
+            [(&mut known.worker, &signal.worker), (&mut known.error, &signal.error)]
+        {
+            if (text.is_empty(), text) < (kept.is_empty(), &*kept) {
+                kept.clone_from(text);
+            }
+        }
     }
-    let back =
-        |((kind, event_time, source), attempt)| StageSignal { kind, event_time, source, attempt };
-    identities.into_iter().map(back).collect()
+    identities.into_values().collect()
 }
 
 fn stage_of(signal: &StageSignal) -> Option<&str> {
     match &signal.kind {
         SignalKind::Stage(stage) => Some(stage),
-        SignalKind::PriceRequested => None,
+        _ => None,
     }
 }
 
@@ -234,57 +304,8 @@ fn needs_price(
     let calculating = |s: &StageSignal| match &s.kind {
         SignalKind::PriceRequested => true,
         SignalKind::Stage(stage) => *stage == rule.started_by || *stage == rule.failed_by,
+        SignalKind::HandedOver(_) | SignalKind::TakenOver(_) => false,
     };
     traits.kind != KIND_READY_MADE
         && (has_model || channel == CHANNEL_B2B || heard.iter().any(calculating))
-}
-
-/// A stage that says so, or any stage beyond it: an order that is being made has been priced,
-/// also when the signal of its price was lost.
-fn answers_a_request(lifecycle: &Lifecycle, stage: &str) -> bool {
-    let answered_by = &lifecycle.calculation.answered_by;
-    let first = answered_by.iter().map(|name| lifecycle.rank(name)).min().unwrap_or(0);
-    answered_by.iter().any(|name| name == stage) || lifecycle.rank(stage) > first
-}
-
-/// The latest request and what became of it. An answer belongs to a request if it is not older
-/// than the request by more than the skew.
-fn calculation(
-    lifecycle: &Lifecycle,
-    heard: &[StageSignal],
-    skew: i64,
-) -> Option<CalculationState> {
-    let rule = &lifecycle.calculation;
-    let times = |wanted: &dyn Fn(&SignalKind) -> bool| -> Vec<UnixNanos> {
-        heard.iter().filter(|s| wanted(&s.kind)).map(|s| s.event_time).collect()
-    };
-    let is = |kind: &SignalKind, name: &str| matches!(kind, SignalKind::Stage(s) if s == name);
-    let asked = times(&|k| is(k, &rule.requested_by));
-    let published = times(&|k| *k == SignalKind::PriceRequested);
-    let begun = times(&|k| is(k, &rule.started_by));
-    let failed = times(&|k| is(k, &rule.failed_by));
-    let answers =
-        times(&|k| matches!(k, SignalKind::Stage(stage) if answers_a_request(lifecycle, stage)));
-
-    let last_request = asked.iter().chain(&published).chain(&begun).max().copied()?;
-    let before = |a: &&UnixNanos| **a < last_request.saturating_sub(skew);
-    let previous_answer = answers.iter().filter(before).max().copied().unwrap_or(i64::MIN);
-    let answered_at = answers.iter().filter(|a| !before(a)).min().copied();
-    let open = |t: &&UnixNanos| **t > previous_answer;
-    let first = published.iter().chain(&begun).filter(open).min().copied();
-    let requested_at = asked.iter().filter(open).max().copied().or(first)?;
-    let within = |t: &&UnixNanos| **t >= requested_at.saturating_sub(skew);
-    let started_at = begun.iter().filter(open).filter(within).max().copied();
-    let failed_at = failed.iter().filter(open).filter(within).max().copied();
-    let queued = published.iter().filter(open).any(|t| within(&t));
-    let part = match (answered_at, started_at, failed_at) {
-        (Some(_), _, _) => CalculationPart::Answered,
-        (None, started, Some(failed)) if started.is_none_or(|s| failed >= s) => {
-            CalculationPart::Failed
-        }
-        (None, Some(_), _) => CalculationPart::Running,
-        (None, None, _) if queued => CalculationPart::Queued,
-        (None, None, _) => CalculationPart::NeverQueued,
-    };
-    Some(CalculationState { requested_at, started_at, answered_at, part })
 }

@@ -25,3 +25,19 @@ pub const CHANNEL_B2B: &str = "b2b";
 pub const SIGNAL_STAGE: &str = "stage";
 /// `order_events.Signal` of a published request for a price.
 pub const SIGNAL_PRICE_REQUESTED: &str = "price_requested";
+/// `order_events.Signal` of a message about the order that was sent to another system; its
+/// `Stage` is the destination.
+pub const SIGNAL_HANDED_OVER: &str = "handed_over";
+/// `order_events.Signal` of such a message that was taken; its `Stage` is the destination.
+pub const SIGNAL_TAKEN_OVER: &str = "taken_over";
+/// Name of the span event, zero-length span or log event that says that long work is alive.
+pub const HEARTBEAT_NAME: &str = "order.heartbeat";
+
+/// `order_aliases.AliasKind` of an order's own id.
+pub const ALIAS_ORDER_ID: &str = "order_id";
+/// `order_aliases.AliasKind` of the number that a partner gave to one order.
+pub const ALIAS_PARTNER_NUMBER: &str = "partner_number";
+/// `order_aliases.AliasKind` of a number named together with several orders: it glues nothing.
+pub const ALIAS_SHARED_NUMBER: &str = "shared_number";
+/// `order_aliases.AliasKind` of a message about the order.
+pub const ALIAS_MESSAGE_ID: &str = "message_id";

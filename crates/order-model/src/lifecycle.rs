@@ -27,6 +27,10 @@ pub struct Lifecycle {
     pub calculation: Calculation,
     /// The stages; the index plus one is the stage's rank.
     pub stages: Vec<Stage>,
+    /// Messages by which systems hand orders over to each other.
+    pub handovers: Vec<Handover>,
+    /// A system that was heard of and has said nothing for this long is silent.
+    pub silent_after: Duration,
     /// Whose turn it is, in words, by the key that stages use.
     pub waiting_for: BTreeMap<String, Label>,
     /// Spellings of attribute keys.
@@ -92,6 +96,19 @@ pub struct Stage {
     pub not_confirmed_after: Option<Duration>,
 }
 
+/// A message that hands an order over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handover {
+    /// Where it is published: the queue or exchange, as `messaging.destination.name` says.
+    pub destination: String,
+    /// Services that publish it.
+    pub from: Vec<String>,
+    /// Services that take it.
+    pub to: Vec<String>,
+    /// Lost when nobody took it for this long.
+    pub lost_after: Duration,
+}
+
 /// When an order in a stage is late and when it is stuck.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
@@ -134,8 +151,12 @@ pub struct Keys {
     pub model: Vec<String>,
     /// The partner's own number of the order.
     pub partner_number: Vec<String>,
+    /// The partner whose number it is.
+    pub partner: Vec<String>,
     /// The id of a message.
     pub message_id: Vec<String>,
+    /// Names of spans, span events and log events that say that long work is alive.
+    pub heartbeat: Vec<String>,
     /// Which attempt of a calculation, from 1.
     pub attempt: Vec<String>,
     /// The text of an error.

@@ -1,26 +1,26 @@
--- Every signal of the orders, folded by identity: those that name the order, and those that name
--- none in a trace that belongs to it: `pairs` are (order, trace) as `traces_of_orders.sql` gives
--- them, `traces` their traces.
+-- Every signal of the orders, folded by identity: those that name one of their ids, and those that
+-- name none in a carrier that belongs to one: `members` are (id, order), `pairs` (order, carrier,
+-- whether named), `ids` and `carriers` the ids and carriers of these.
 SELECT
-    OrderId, Signal, Stage, EventTime, Source,
+    ShownId AS OrderId, Signal, Stage, EventTime, Source,
     min(ReceivedAt) AS FirstReceivedAt,
     max(ReceivedAt) AS LastReceivedAt,
     max(Attempt) AS Attempt,
-    min((TraceId, SpanId)) AS Span,
-    min((length(Evidence) = 0, mapSort(Evidence))).2 AS Evidence
+    minIf(Evidence['worker'], Evidence['worker'] != '') AS Worker,
+    minIf(Evidence['error'], Evidence['error'] != '') AS Error
 FROM (
-    SELECT
-        OrderId, Signal, Stage, EventTime, ReceivedAt, Source, TraceId, SpanId, Attempt, Evidence
-    FROM order_events
-    WHERE OrderId IN {orders:Array(String)}
-    UNION ALL
-    SELECT
-        pair.1 AS OrderId, Signal, Stage, EventTime, ReceivedAt, Source, TraceId, SpanId, Attempt,
-        Evidence
+    SELECT m.2 AS ShownId, Signal, Stage, EventTime, ReceivedAt, Source, Attempt, Evidence
     FROM order_events
     INNER JOIN (
-        SELECT arrayJoin({pairs:Array(Tuple(String, String))}) AS pair, pair.2 AS PairedTraceId
-    ) AS paired ON paired.PairedTraceId = order_events.TraceId
-    WHERE order_events.OrderId = '' AND order_events.TraceId IN {traces:Array(String)}
+        SELECT arrayJoin({members:Array(Tuple(String, String))}) AS m, m.1 AS Member
+    ) AS given ON given.Member = order_events.OrderId
+    WHERE order_events.OrderId IN {ids:Array(String)}
+    UNION ALL
+    SELECT m.1 AS ShownId, Signal, Stage, EventTime, ReceivedAt, Source, Attempt, Evidence
+    FROM order_events
+    INNER JOIN (
+        SELECT arrayJoin({pairs:Array(Tuple(String, String, UInt8))}) AS m, m.2 AS Paired
+    ) AS given ON given.Paired = order_events.Carrier
+    WHERE order_events.OrderId = '' AND order_events.Carrier IN {carriers:Array(String)}
 )
-GROUP BY OrderId, Signal, Stage, EventTime, Source
+GROUP BY ShownId, Signal, Stage, EventTime, Source

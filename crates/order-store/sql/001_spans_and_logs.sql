@@ -89,20 +89,37 @@ TTL toDateTime(ReceivedAt) + INTERVAL 90 DAY
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 100000,
          fsync_after_insert = 1, fsync_part_directory = 1;
 
--- When each system was last heard of. Latest times only: repeats change nothing.
+-- When each system was last heard of, and how its clocks stand: the least delay from a clock of the
+-- source to ours, of a day. A negative one proves a clock ahead by at least as much; one that is
+-- large on every day, a clock behind or a source that sends late. Extremes only: repeats change
+-- nothing.
 CREATE TABLE IF NOT EXISTS sources (
     Source LowCardinality(String),
+    Host String,
+    Day Date,
     LastReceivedAt SimpleAggregateFunction(max, DateTime64(3, 'UTC')),
-    LastTimestamp SimpleAggregateFunction(max, DateTime64(9, 'UTC'))
+    LastTimestamp SimpleAggregateFunction(max, DateTime64(9, 'UTC')),
+    LeastDelayMs SimpleAggregateFunction(min, Int64)
 ) ENGINE = AggregatingMergeTree
-ORDER BY Source
+ORDER BY (Source, Host, Day)
+TTL Day + INTERVAL 400 DAY
 SETTINGS non_replicated_deduplication_window = 100000,
          fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS sources_from_spans_mv TO sources AS
-SELECT ServiceName AS Source, max(ReceivedAt) AS LastReceivedAt, max(Timestamp) AS LastTimestamp
-FROM otel_traces GROUP BY Source;
+SELECT
+    ServiceName AS Source, ResourceAttributes['host.name'] AS Host,
+    toDate(otel_traces.ReceivedAt) AS Day,
+    max(otel_traces.ReceivedAt) AS LastReceivedAt, max(Timestamp) AS LastTimestamp,
+    min(toUnixTimestamp64Milli(otel_traces.ReceivedAt)
+        - intDiv(toUnixTimestamp64Nano(Timestamp) + toInt64(Duration), 1000000)) AS LeastDelayMs
+FROM otel_traces GROUP BY Source, Host, Day;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS sources_from_logs_mv TO sources AS
-SELECT ServiceName AS Source, max(ReceivedAt) AS LastReceivedAt, max(Timestamp) AS LastTimestamp
-FROM otel_logs GROUP BY Source;
+SELECT
+    ServiceName AS Source, ResourceAttributes['host.name'] AS Host,
+    toDate(otel_logs.ReceivedAt) AS Day,
+    max(otel_logs.ReceivedAt) AS LastReceivedAt, max(Timestamp) AS LastTimestamp,
+    min(toUnixTimestamp64Milli(otel_logs.ReceivedAt)
+        - intDiv(toUnixTimestamp64Nano(Timestamp), 1000000)) AS LeastDelayMs
+FROM otel_logs GROUP BY Source, Host, Day;

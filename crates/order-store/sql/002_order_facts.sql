@@ -1,9 +1,14 @@
 -- Facts about orders: append-only, idempotent, kept for years after the spans are gone.
+--
+-- A carrier is what a fact travelled in: a trace (its id) or a message (`message:` and its id in
+-- the form of the search box). InsertedAt is the store's own clock: what a silent stitcher left
+-- behind is found by it.
 
 -- One row per signal of an order. Its identity is (OrderId, Signal, Stage, EventTime, Source);
--- readers fold by it. OrderId is empty when only the trace is known.
+-- readers fold by it. OrderId is empty when only a carrier is known, and Carrier when the order is.
 CREATE TABLE IF NOT EXISTS order_events (
     OrderId String CODEC(ZSTD(1)),
+    Carrier String CODEC(ZSTD(1)),
     Signal LowCardinality(String),
     Stage LowCardinality(String),
     EventTime DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),
@@ -12,75 +17,143 @@ CREATE TABLE IF NOT EXISTS order_events (
     TraceId String CODEC(ZSTD(1)),
     SpanId String CODEC(ZSTD(1)),
     Attempt UInt32 CODEC(T64, ZSTD(1)),
-    Evidence Map(LowCardinality(String), String) CODEC(ZSTD(1))
+    Evidence Map(LowCardinality(String), String) CODEC(ZSTD(1)),
+    InsertedAt DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    INDEX inserted InsertedAt TYPE minmax GRANULARITY 16
 ) ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(ReceivedAt)
-ORDER BY (OrderId, TraceId, EventTime, Stage, Signal, Source, SpanId)
+ORDER BY (OrderId, Carrier, EventTime, Stage, Signal, Source, TraceId, SpanId)
 TTL toDateTime(ReceivedAt) + INTERVAL 5 YEAR
-SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 100000,
+SETTINGS ttl_only_drop_parts = 1, index_granularity = 512,
+         non_replicated_deduplication_window = 100000,
          fsync_after_insert = 1, fsync_part_directory = 1;
 
--- Which traces name which order, and what they say of it.
+-- Signs of life of long work: the latest of each worker and attempt.
+CREATE TABLE IF NOT EXISTS order_heartbeats (
+    OrderId String CODEC(ZSTD(1)),
+    Carrier String CODEC(ZSTD(1)),
+    Source LowCardinality(String),
+    Worker String CODEC(ZSTD(1)),
+    Attempt UInt32,
+    LastAt SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(ZSTD(1)),
+    ReceivedAt SimpleAggregateFunction(max, DateTime64(3, 'UTC')) CODEC(ZSTD(1)),
+    InsertedAt SimpleAggregateFunction(max, DateTime64(3, 'UTC')) DEFAULT now64(3, 'UTC')
+        CODEC(ZSTD(1)),
+    INDEX inserted InsertedAt TYPE minmax GRANULARITY 16
+) ENGINE = AggregatingMergeTree
+ORDER BY (OrderId, Carrier, Source, Worker, Attempt)
+TTL toDateTime(ReceivedAt) + INTERVAL 1 YEAR
+SETTINGS index_granularity = 512, non_replicated_deduplication_window = 100000,
+         fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- Which traces name which order, and what they say of it. With a SpanId: that span of the trace
+-- names it, kept for spans that messages and links meet. Provisional: only a partner's own number
+-- was named, which stands for the order until its id is heard.
 CREATE TABLE IF NOT EXISTS order_traces (
     OrderId String CODEC(ZSTD(1)),
     TraceId String CODEC(ZSTD(1)),
+    SpanId String CODEC(ZSTD(1)),
+    Provisional SimpleAggregateFunction(min, UInt8),
     Start SimpleAggregateFunction(min, DateTime64(9, 'UTC')) CODEC(ZSTD(1)),
     End SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(ZSTD(1)),
     ReceivedAt SimpleAggregateFunction(max, DateTime64(3, 'UTC')) CODEC(ZSTD(1)),
     HasModel SimpleAggregateFunction(max, UInt8),
     Kind SimpleAggregateFunction(max, String),
-    Channel SimpleAggregateFunction(max, String)
+    Channel SimpleAggregateFunction(max, String),
+    InsertedAt SimpleAggregateFunction(max, DateTime64(3, 'UTC')) DEFAULT now64(3, 'UTC')
+        CODEC(ZSTD(1)),
+    INDEX inserted InsertedAt TYPE minmax GRANULARITY 16
 ) ENGINE = AggregatingMergeTree
-ORDER BY (OrderId, TraceId)
+ORDER BY (OrderId, TraceId, SpanId)
 TTL toDateTime(ReceivedAt) + INTERVAL 5 YEAR
-SETTINGS non_replicated_deduplication_window = 100000,
+SETTINGS index_granularity = 512, non_replicated_deduplication_window = 100000,
          fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- The same, found by trace.
 CREATE TABLE IF NOT EXISTS trace_orders (
     TraceId String CODEC(ZSTD(1)),
+    SpanId String CODEC(ZSTD(1)),
     OrderId String CODEC(ZSTD(1)),
+    Provisional SimpleAggregateFunction(min, UInt8),
     ReceivedAt SimpleAggregateFunction(max, DateTime64(3, 'UTC')) CODEC(ZSTD(1))
 ) ENGINE = AggregatingMergeTree
-ORDER BY (TraceId, OrderId)
+ORDER BY (TraceId, SpanId, OrderId)
 TTL toDateTime(ReceivedAt) + INTERVAL 5 YEAR
-SETTINGS non_replicated_deduplication_window = 100000,
+SETTINGS index_granularity = 512, non_replicated_deduplication_window = 100000,
          fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS trace_orders_mv TO trace_orders AS
-SELECT TraceId, OrderId, ReceivedAt FROM order_traces WHERE TraceId != '';
+SELECT TraceId, SpanId, OrderId, Provisional, ReceivedAt FROM order_traces WHERE TraceId != '';
 
--- Links between traces, found from either end.
+-- Links between carriers, found from either end. LinkedTraceId is a trace or a message.
 CREATE TABLE IF NOT EXISTS trace_links (
     TraceId String CODEC(ZSTD(1)),
     SpanId String CODEC(ZSTD(1)),
     LinkedTraceId String CODEC(ZSTD(1)),
     LinkedSpanId String CODEC(ZSTD(1)),
-    ReceivedAt DateTime64(3, 'UTC') CODEC(ZSTD(1))
+    ReceivedAt DateTime64(3, 'UTC') CODEC(ZSTD(1)),
+    InsertedAt DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC') CODEC(ZSTD(1)),
+    INDEX inserted InsertedAt TYPE minmax GRANULARITY 16
 ) ENGINE = ReplacingMergeTree
 ORDER BY (TraceId, LinkedTraceId, SpanId, LinkedSpanId)
 TTL toDateTime(ReceivedAt) + INTERVAL 5 YEAR
-SETTINGS non_replicated_deduplication_window = 100000,
+SETTINGS index_granularity = 512, non_replicated_deduplication_window = 100000,
          fsync_after_insert = 1, fsync_part_directory = 1;
 
-CREATE TABLE IF NOT EXISTS trace_links_by_target AS trace_links
-ENGINE = ReplacingMergeTree
+CREATE TABLE IF NOT EXISTS trace_links_by_target (
+    LinkedTraceId String CODEC(ZSTD(1)),
+    TraceId String CODEC(ZSTD(1)),
+    SpanId String CODEC(ZSTD(1)),
+    LinkedSpanId String CODEC(ZSTD(1)),
+    ReceivedAt DateTime64(3, 'UTC') CODEC(ZSTD(1))
+) ENGINE = ReplacingMergeTree
 ORDER BY (LinkedTraceId, TraceId, SpanId, LinkedSpanId)
 TTL toDateTime(ReceivedAt) + INTERVAL 5 YEAR
-SETTINGS non_replicated_deduplication_window = 100000,
+SETTINGS index_granularity = 512, non_replicated_deduplication_window = 100000,
          fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS trace_links_by_target_mv TO trace_links_by_target AS
-SELECT TraceId, SpanId, LinkedTraceId, LinkedSpanId, ReceivedAt FROM trace_links;
+SELECT LinkedTraceId, TraceId, SpanId, LinkedSpanId, ReceivedAt FROM trace_links;
 
--- Other names under which support may know an order; Alias is in the form of the search box.
+-- Other names of orders, in the form of the search box: `order_id` (the id itself),
+-- `partner_number` (glues, within the Scope of a partner), `shared_number` (a number given to
+-- several orders at once: found, and glues nothing), `message_id`.
 CREATE TABLE IF NOT EXISTS order_aliases (
     Alias String CODEC(ZSTD(1)),
     AliasKind LowCardinality(String),
+    Scope String CODEC(ZSTD(1)),
     OrderId String CODEC(ZSTD(1)),
+    Provisional SimpleAggregateFunction(min, UInt8),
+    ReceivedAt SimpleAggregateFunction(max, DateTime64(3, 'UTC')) CODEC(ZSTD(1)),
+    InsertedAt SimpleAggregateFunction(max, DateTime64(3, 'UTC')) DEFAULT now64(3, 'UTC')
+        CODEC(ZSTD(1)),
+    INDEX inserted InsertedAt TYPE minmax GRANULARITY 16
+) ENGINE = AggregatingMergeTree
+ORDER BY (Alias, AliasKind, Scope, OrderId)
+TTL toDateTime(ReceivedAt) + INTERVAL 5 YEAR
+SETTINGS index_granularity = 512, non_replicated_deduplication_window = 100000,
+         fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS order_aliases_mv TO order_aliases AS
+SELECT
+    upperUTF8(replaceRegexpAll(OrderId, '[^\\p{L}\\p{N}]', '')) AS Alias, 'order_id' AS AliasKind,
+    '' AS Scope, OrderId, min(order_traces.Provisional) AS Provisional,
+    max(order_traces.ReceivedAt) AS ReceivedAt
+FROM order_traces GROUP BY OrderId;
+
+-- The same, found by order.
+CREATE TABLE IF NOT EXISTS aliases_of_orders (
+    OrderId String CODEC(ZSTD(1)),
+    AliasKind LowCardinality(String),
+    Scope String CODEC(ZSTD(1)),
+    Alias String CODEC(ZSTD(1)),
+    Provisional SimpleAggregateFunction(min, UInt8),
     ReceivedAt SimpleAggregateFunction(max, DateTime64(3, 'UTC')) CODEC(ZSTD(1))
 ) ENGINE = AggregatingMergeTree
-ORDER BY (Alias, AliasKind, OrderId)
+ORDER BY (OrderId, AliasKind, Scope, Alias)
 TTL toDateTime(ReceivedAt) + INTERVAL 5 YEAR
-SETTINGS non_replicated_deduplication_window = 100000,
+SETTINGS index_granularity = 512, non_replicated_deduplication_window = 100000,
          fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS aliases_of_orders_mv TO aliases_of_orders AS
+SELECT OrderId, AliasKind, Scope, Alias, Provisional, ReceivedAt FROM order_aliases;

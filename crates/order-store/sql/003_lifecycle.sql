@@ -27,7 +27,16 @@ CREATE TABLE IF NOT EXISTS lifecycles (
     ReadyMadeLateSeconds Array(Int64),
     ReadyMadeStuckSeconds Array(Int64),
     AbandonedSeconds Array(Int64),
-    NotConfirmedSeconds Array(Int64)
+    NotConfirmedSeconds Array(Int64),
+    SetBy Array(Array(String)),
+    SkippedBy Array(Array(String)),
+    -- Per hand-over.
+    HandoverDestination Array(String),
+    HandoverFrom Array(Array(String)),
+    HandoverTo Array(Array(String)),
+    HandoverLostSeconds Array(Int64),
+    -- A system that was heard of and says nothing for this long is silent.
+    SilentSeconds Int64
 ) ENGINE = MergeTree
 ORDER BY AppliedAt
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;

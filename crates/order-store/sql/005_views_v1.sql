@@ -1,100 +1,118 @@
--- What late, stuck and the rest mean: once, here. `as_of` is a point in time; the views without a
--- parameter take the store's clock.
+-- What the derived states mean: once, here. `as_of` is a point in time; the views without a
+-- parameter take the store's clock. Each state comes with the evidence that led to it: the point
+-- in time it began at, and who, where and what beside it.
+
+-- When each system was last heard of. Silent: it was heard of, and not for as long as the
+-- lifecycle's [silence] says.
+CREATE VIEW IF NOT EXISTS sources_at_v1 AS
+SELECT
+    Source, max(sources.LastReceivedAt) AS LastReceivedAt,
+    max(sources.LastTimestamp) AS LastTimestamp,
+    LastReceivedAt < {as_of:DateTime64(3, 'UTC')}
+        - toIntervalSecond((SELECT SilentSeconds FROM lifecycle_v1)) AS IsSilent
+FROM sources WHERE Source != '' GROUP BY Source;
+
+CREATE VIEW IF NOT EXISTS sources_v1 AS SELECT * FROM sources_at_v1(as_of = now64(3, 'UTC'));
+
+-- How the clocks stand: the least delay from a host's clock to ours, of today and yesterday. Below
+-- zero the clock is ahead by at least as much. It is shown and decides nothing.
+CREATE VIEW IF NOT EXISTS source_clocks_v1 AS
+SELECT
+    Source, Host, min(sources.LeastDelayMs) AS LeastDelayMs,
+    max(sources.LastReceivedAt) AS LastReceivedAt
+FROM sources WHERE Source != '' AND Day >= toDate(now('UTC')) - 1 GROUP BY Source, Host;
+
+-- Every order.
 CREATE VIEW IF NOT EXISTS orders_at_v1 AS
 WITH
     {as_of:DateTime64(3, 'UTC')} AS as_of,
-    (SELECT PromiseSeconds FROM lifecycle_v1) AS promise_seconds
+/* words.sql */
 SELECT
-    o.OrderId AS OrderId, OrderKey, Kind, Channel, HasModel, o.Stage AS Stage, StageRank,
-    s.Rank > 0 AS StageKnown, s.LabelRu AS LabelRu, s.LabelEn AS LabelEn,
-    StageSince, FirstEventAt, LastEventAt, LastReceivedAt, SubmittedAt, ShippedAt,
-    CalculationRequestedAt, CalculationStartedAt, CalculationAnsweredAt, CalculationAnswerHeardAt,
-    CalculationPart,
-    HistoryStage, HistoryEnteredAt, HistorySource, HistoryAttempt, RefoldAt, DerivedAt,
-    as_of AS AsOf,
-    greatest(dateDiff('second', StageSince, as_of), 0) AS AgeSeconds,
-    s.Terminal AS Terminal,
-    -- A ready-made piece says so, or has never shown a model nor a calculation.
-    Kind = 'ready_made' OR (Kind = '' AND HasModel = 0 AND CalculationRequestedAt IS NULL)
-        AS IsReadyMade,
-    IsReadyMade AND s.ReadyMadeStuckSeconds > 0 AS ready_made,
-    if(ready_made, s.ReadyMadeWaitingFor, s.WaitingFor) AS WaitingFor,
-    if(ready_made, s.ReadyMadeLateSeconds, s.LateSeconds) AS late_seconds,
-    if(ready_made, s.ReadyMadeStuckSeconds, s.StuckSeconds) AS stuck_seconds,
-    if(s.FromPriceRequest = 1,
-        if(CalculationAnsweredAt IS NULL, CalculationRequestedAt, NULL), StageSince) AS ClockFrom,
-    if(late_seconds = 0, NULL, ClockFrom + toIntervalSecond(late_seconds)) AS LateAt,
-    if(stuck_seconds = 0, NULL, ClockFrom + toIntervalSecond(stuck_seconds)) AS StuckAt,
-    SubmittedAt + toIntervalSecond(promise_seconds) AS PromisedAt,
-    if(ShippedAt IS NULL AND s.Terminal = 0, PromisedAt, NULL) AS OverdueAt,
-    if(s.AbandonedSeconds = 0, NULL, StageSince + toIntervalSecond(s.AbandonedSeconds)) AS AbandonedAt,
-    if(s.NotConfirmedSeconds = 0, NULL, StageSince + toIntervalSecond(s.NotConfirmedSeconds))
-        AS NotConfirmedAt,
-    ifNull(StuckAt <= as_of, 0) AS IsStuck,
-    IsStuck = 0 AND (ifNull(LateAt <= as_of, 0) OR ifNull(OverdueAt <= as_of, 0)) AS IsLate,
-    multiIf(IsStuck, 'stuck', IsLate, 'late', ifNull(NotConfirmedAt <= as_of, 0), 'not_confirmed',
-        ifNull(AbandonedAt <= as_of, 0), 'abandoned', NOT StageKnown, 'unknown', 'fine') AS Condition
-FROM (SELECT *, OrderKey FROM orders FINAL) AS o
-LEFT JOIN lifecycle_stages_v1 AS s ON s.Stage = o.Stage;
+    HistoryStage, HistoryEnteredAt, HistorySource, HistoryAttempt, Traces, LinkedTraces,
+/* orders_meaning.sql */
+FROM orders FINAL WHERE MergedInto = '';
 
 CREATE VIEW IF NOT EXISTS orders_v1 AS SELECT * FROM orders_at_v1(as_of = now64(3, 'UTC'));
 
--- One row per stage of the lifecycle, also when empty, and one per unknown status (Rank 0).
-CREATE VIEW IF NOT EXISTS board_at_v1 AS
-WITH counted AS (
-    SELECT
-        Stage, count() AS Total, countIf(IsLate) AS Late, countIf(IsStuck) AS Stuck,
-        countIf(Condition = 'abandoned') AS Abandoned,
-        countIf(Condition = 'not_confirmed') AS NotConfirmed,
-        min(StageSince) AS OldestSince,
-        quantileExact(0.5)(AgeSeconds) AS MedianAgeSeconds,
-        quantileExact(0.9)(AgeSeconds) AS P90AgeSeconds
-    FROM orders_at_v1(as_of = {as_of:DateTime64(3, 'UTC')})
-    GROUP BY Stage
-)
+-- Orders that have not ended for good: few and fast.
+CREATE VIEW IF NOT EXISTS open_orders_at_v1 AS
+WITH
+    {as_of:DateTime64(3, 'UTC')} AS as_of,
+/* words.sql */
 SELECT
-    if(s.Stage != '', s.Stage, c.Stage) AS Stage, s.Rank AS Rank, s.LabelRu AS LabelRu,
-    s.LabelEn AS LabelEn, s.Terminal AS Terminal, c.Total AS Total, c.Late AS Late,
-    c.Stuck AS Stuck, c.Abandoned AS Abandoned, c.NotConfirmed AS NotConfirmed,
-    if(c.Total = 0, NULL, c.OldestSince) AS OldestSince,
-    if(c.Total = 0, NULL, c.MedianAgeSeconds) AS MedianAgeSeconds,
-    if(c.Total = 0, NULL, c.P90AgeSeconds) AS P90AgeSeconds
-FROM lifecycle_stages_v1 AS s
-FULL OUTER JOIN counted AS c ON c.Stage = s.Stage;
+/* orders_meaning.sql */
+FROM orders_open FINAL WHERE IsOpen = 1;
+
+CREATE VIEW IF NOT EXISTS open_orders_v1 AS SELECT * FROM open_orders_at_v1(as_of = now64(3, 'UTC'));
+
+-- One row per stage of the lifecycle, also when empty, and one per unknown status (Rank 0). Ages
+-- are of open orders.
+CREATE VIEW IF NOT EXISTS board_at_v1 AS
+WITH (SELECT (Stages, LabelRu, LabelEn, Terminal) FROM lifecycle_v1) AS words
+SELECT
+    Stage, toUInt16(indexOf(words.1, Stage)) AS Rank, words.2[Rank] AS LabelRu,
+    words.3[Rank] AS LabelEn, toUInt8(words.4[Rank]) AS Terminal,
+    sum(Open) + sum(Settled) AS Total, sum(CountedLate) AS Late, sum(CountedStuck) AS Stuck,
+    sum(Lost) AS LostInHandover, sum(Again) AS Retrying,
+    sum(GivenUp) + if(Terminal = 0, sum(Settled), 0) AS Abandoned, sum(Unconfirmed) AS NotConfirmed,
+    minIf(Oldest, Open > 0) AS oldest,
+    if(sum(Open) = 0, NULL, oldest) AS OldestSince,
+    if(sum(Open) = 0, NULL, anyIf(Ages[1], Open > 0)) AS MedianAgeSeconds,
+    if(sum(Open) = 0, NULL, anyIf(Ages[2], Open > 0)) AS P90AgeSeconds
+FROM (
+    SELECT
+        toString(Stage) AS Stage, count() AS Open, 0 AS Settled, countIf(IsLate) AS CountedLate,
+        countIf(IsStuck) AS CountedStuck, countIf(IsLostInHandover) AS Lost,
+        countIf(IsRetrying) AS Again, countIf(IsAbandoned) AS GivenUp,
+        countIf(IsNotConfirmed) AS Unconfirmed, min(StageSince) AS Oldest,
+        quantilesExact(0.5, 0.9)(AgeSeconds) AS Ages
+    FROM open_orders_at_v1(as_of = {as_of:DateTime64(3, 'UTC')}) GROUP BY Stage
+    UNION ALL
+    SELECT
+        toString(arrayJoin(arrayZip(Stages, Orders)) AS counted).1 AS Stage, 0 AS Open,
+        counted.2 AS Settled, 0, 0, 0, 0, 0, 0, toDateTime64(0, 3, 'UTC'), []
+    FROM settled_counts FINAL
+    UNION ALL
+    SELECT arrayJoin(words.1), 0, 0, 0, 0, 0, 0, 0, 0, toDateTime64(0, 3, 'UTC'), []
+)
+GROUP BY Stage;
 
 CREATE VIEW IF NOT EXISTS board_v1 AS SELECT * FROM board_at_v1(as_of = now64(3, 'UTC'));
 
--- The one-hour rule: the latest request for a price of every order that needs one.
+-- The one-hour rule: the latest request for a price of every order that needs one, while the
+-- order is open and for a day after.
 CREATE VIEW IF NOT EXISTS calculations_at_v1 AS
-WITH (SELECT (CalculationLateSeconds, CalculationStuckSeconds) FROM lifecycle_v1) AS limits
+WITH
+    {as_of:DateTime64(3, 'UTC')} AS as_of,
+    (SELECT (CalculationLateSeconds, CalculationStuckSeconds) FROM lifecycle_v1) AS limits
 SELECT
-    OrderId, Channel, Stage, Condition, HistoryAttempt, HistorySource, HistoryStage,
+    OrderId, Channel, Stage,
     assumeNotNull(CalculationRequestedAt) AS RequestedAt,
     CalculationStartedAt AS StartedAt,
     CalculationAnsweredAt AS AnsweredAt,
-    CalculationPart AS Part,
+    CalculationFailedAt AS FailedAt,
+    CalculationPart AS Part, CalculationAttempt AS Attempt, CalculationWorker AS Worker,
+    CalculationError AS Error, RetryingSince, LastSignOfLifeAt, SignOfLifeWorker,
     assumeNotNull(RequestedAt + toIntervalSecond(limits.1)) AS LateAt,
     assumeNotNull(RequestedAt + toIntervalSecond(limits.2)) AS StuckAt,
-    AnsweredAt IS NULL AND StuckAt <= AsOf AS OverOneHour,
+    AnsweredAt IS NULL AND StuckAt <= as_of AS OverOneHour,
     AnsweredAt > StuckAt AS AnsweredTooLate,
     -- Answered in time, but heard of only after the hour: on-call may have been paged meanwhile.
     CalculationAnswerHeardAt AS AnswerHeardAt,
     ifNull(AnsweredAt <= StuckAt AND AnswerHeardAt > StuckAt, 0) AS AnswerHeardTooLate,
-    LastEventAt, AsOf
-FROM orders_at_v1(as_of = {as_of:DateTime64(3, 'UTC')})
-WHERE CalculationRequestedAt IS NOT NULL;
+    LastEventAt, as_of AS AsOf
+FROM orders_open FINAL
+WHERE MergedInto = '' AND CalculationRequestedAt IS NOT NULL;
 
 CREATE VIEW IF NOT EXISTS calculations_v1 AS
 SELECT * FROM calculations_at_v1(as_of = now64(3, 'UTC'));
 
--- Conservation: orders counted from the facts against orders counted from the state.
+-- Conservation: the ids that the facts name, against the orders that the board counts and the ids
+-- that turned out to be another order's.
 CREATE VIEW IF NOT EXISTS conservation_v1 AS
 SELECT
-    assumeNotNull((SELECT uniqExact(OrderId) FROM order_traces)) AS Seen,
-    assumeNotNull((SELECT uniqExact(OrderId) FROM orders)) AS Derived,
-    toInt64(Seen) - toInt64(Derived) AS Difference;
-
--- When each system was last heard of.
-CREATE VIEW IF NOT EXISTS sources_v1 AS
-SELECT Source, max(LastReceivedAt) AS LastReceivedAt, max(LastTimestamp) AS LastTimestamp
-FROM sources WHERE Source != '' GROUP BY Source;
+    assumeNotNull((SELECT uniqExact(OrderId) FROM order_traces)) AS Named,
+    assumeNotNull((SELECT sum(Merged) FROM settled_counts FINAL)) AS Merged,
+    assumeNotNull((SELECT count() FROM orders_open FINAL WHERE IsOpen = 1))
+        + assumeNotNull((SELECT sum(arraySum(Orders)) FROM settled_counts FINAL)) AS Derived,
+    toInt64(Named) - toInt64(Merged) - toInt64(Derived) AS Difference;

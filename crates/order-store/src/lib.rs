@@ -8,16 +8,18 @@
 pub mod error;
 pub mod connection;
 pub mod rows;
+pub mod cluster;
 pub mod schema;
 pub mod writer;
+mod neighbourhood;
 pub mod stitcher;
 pub mod read;
 
-pub use connection::{Store, StoreSettings};
+pub use connection::{ReadStatus, ReplicaSettings, Store, StoreSettings};
 pub use error::StoreError;
 pub use read::Reader;
 pub use rows::{Batch, Touched};
-pub use stitcher::{Stitched, Stitcher, SweepState};
+pub use stitcher::{Conservation, Progress, Stitched, Stitcher, SweepState};
 pub use writer::Writer;
 
 /// Milliseconds since 1970, UTC: times on pages and in the API's inner life.

@@ -14,9 +14,10 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 pub use alerts::{AlertItem, AlertRow};
-pub use board::{Board, BoardStage, SourceHeard};
-pub use lists::{Condition, OrderPage, StageCursor, StageFilter};
-pub use order::{Calculation, OrderDetail, Visit};
+pub use board::{Board, BoardStage, SourceClock, SourceHeard};
+pub use lists::{OrderPage, StageCursor, StageFilter};
+pub use order_model::Condition;
+pub use order::{Calculation, Handover, OrderDetail, SignOfLife, Visit};
 pub use search::{MatchedBy, SearchHit};
 pub use spans::{OrderSpans, SpanItem, Through};
 
@@ -43,7 +44,7 @@ impl Reader {
     /// The store could not be reached.
     pub async fn clock(&self) -> Result<UnixMillis, StoreError> {
         self.store
-            .client
+            .reading()
             .query("SELECT toUnixTimestamp64Milli(now64(3))")
             .fetch_one()
             .await
@@ -61,11 +62,16 @@ impl Reader {
 /// The columns of [`OrderSummary`], for every query that lists orders.
 const SUMMARY_COLUMNS: &str = "OrderId, Stage, StageRank, StageKnown, LabelRu, LabelEn, \
     StageSince, AgeSeconds, Condition, Terminal, WaitingFor, Kind, Channel, FirstEventAt, \
-    LastEventAt, LastReceivedAt, LateAt, StuckAt, PromisedAt, \
-    ifNull(OverdueAt <= AsOf, 0) AS Overdue";
+    LastEventAt, LastReceivedAt, LateAt, StuckAt, PromisedAt, IsOverdue AS Overdue, \
+    IsLostInHandover AS LostInHandover, IsRetrying AS Retrying, SilentSources, \
+    IsOpen = 0 AS Ended";
 
 /// `orders_at_v1` at a bound point in time: the source of every query that lists orders.
 const ORDERS_AT: &str = "orders_at_v1(as_of = fromUnixTimestamp64Milli({as_of:Int64}, 'UTC'))";
+
+/// The same of the orders that have not ended, without their history.
+const OPEN_ORDERS_AT: &str =
+    "open_orders_at_v1(as_of = fromUnixTimestamp64Milli({as_of:Int64}, 'UTC'))";
 
 /// One order as a list shows it. Times are milliseconds since 1970, UTC.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
@@ -114,4 +120,13 @@ pub struct OrderSummary {
     pub promised_at: Option<UnixMillis>,
     /// Whether that promise is broken and the order still open.
     pub overdue: bool,
+    /// Whether a message about it was published and nobody took it in time.
+    pub lost_in_handover: bool,
+    /// Whether its calculation is being tried again.
+    pub retrying: bool,
+    /// The systems that could take it further and have fallen silent, when none that could is
+    /// heard.
+    pub silent_sources: Vec<String>,
+    /// Whether it has ended for good, or the customer has given up.
+    pub ended: bool,
 }

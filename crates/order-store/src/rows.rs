@@ -3,7 +3,11 @@
 //! Times are nanoseconds since 1970 (`DateTime64(9)`) unless a field says milliseconds
 //! (`DateTime64(3)`). Ids are lower-case hexadecimal, as the OpenTelemetry exporter writes them.
 
+use std::collections::BTreeSet;
+
 use clickhouse::Row;
+use order_model::graph::message_carrier;
+use order_model::keys::ALIAS_MESSAGE_ID;
 use serde::{Deserialize, Serialize};
 
 /// A map column: `Map(LowCardinality(String), String)`.
@@ -113,11 +117,15 @@ pub struct LogRow {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Row, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct OrderEventRow {
-    /// The order, or empty when only the trace is known: then it belongs to the trace's orders.
+    /// The order, or empty when only a carrier is known: then it belongs to the carrier's orders.
     pub order_id: String,
-    /// `stage` or `price_requested` (`order_model::keys`).
+    /// What tells the order when none is named: the message (`message_carrier`), else the trace.
+    /// Empty when an order is named.
+    pub carrier: String,
+    /// One of `order_model::keys::SIGNAL_*`.
     pub signal: String,
-    /// The stage as the source wrote it; empty for other signals.
+    /// The stage as the source wrote it; the destination of a message handed or taken over; empty
+    /// for a request for a price.
     pub stage: String,
     /// When, by the clock of the source.
     pub event_time: i64,
@@ -135,8 +143,29 @@ pub struct OrderEventRow {
     pub evidence: Attributes,
 }
 
+/// A row of `order_heartbeats`: long work on an order is alive. Rows of one (order, carrier,
+/// source, worker, attempt) fold to the latest.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Row, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct HeartbeatRow {
+    /// The order, or empty as in [`OrderEventRow`].
+    pub order_id: String,
+    /// What tells the order when none is named.
+    pub carrier: String,
+    /// `service.name`.
+    pub source: String,
+    /// `service.instance.id`, else `host.name`, else empty.
+    pub worker: String,
+    /// Attempt of a calculation, 0 when not said.
+    pub attempt: u32,
+    /// The latest, by the clock of the source.
+    pub last_at: i64,
+    /// When the collector received it, milliseconds.
+    pub received_at: i64,
+}
+
 /// A row of `order_traces`: a trace (or, with an empty id, a log without one) named this order.
-/// Rows of one (order, trace) fold by minimum and maximum.
+/// Rows of one (order, trace, span) fold by minimum and maximum.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Row, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct OrderTraceRow {
@@ -144,6 +173,11 @@ pub struct OrderTraceRow {
     pub order_id: String,
     /// The trace, or empty.
     pub trace_id: String,
+    /// Empty for the trace as a whole. A span that names orders and meets links or messages
+    /// (it publishes, consumes, has links or a message id) has a row of its own beside it.
+    pub span_id: String,
+    /// 1 if only the partner's own number was named, which stands for the order.
+    pub provisional: u8,
     /// Earliest time of the naming spans and logs.
     pub start: i64,
     /// Latest time of them.
@@ -158,7 +192,8 @@ pub struct OrderTraceRow {
     pub channel: String,
 }
 
-/// A row of `trace_links`: a span of one trace links to a span of another.
+/// A row of `trace_links`: a span of one trace links to a span of another; or a span that names
+/// no order has a message id: then `linked_trace_id` is its `message_carrier`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Row, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct TraceLinkRow {
@@ -166,9 +201,9 @@ pub struct TraceLinkRow {
     pub trace_id: String,
     /// Its span.
     pub span_id: String,
-    /// The trace linked to (by convention the producer's).
+    /// The trace linked to (by convention the producer's), or a message.
     pub linked_trace_id: String,
-    /// Its span.
+    /// Its span, or empty.
     pub linked_span_id: String,
     /// When the collector received it, milliseconds.
     pub received_at: i64,
@@ -180,10 +215,16 @@ pub struct TraceLinkRow {
 pub struct OrderAliasRow {
     /// The other name in the form of `order_model::order_id::search_key`.
     pub alias: String,
-    /// `partner_number` or `message_id`.
+    /// `partner_number` (of one order), `shared_number` (named together with several orders) or
+    /// `message_id`. The store itself adds `order_id`.
     pub alias_kind: String,
+    /// The partner whose number it is, in the form of the search box; empty when not said, and
+    /// for messages.
+    pub scope: String,
     /// The order.
     pub order_id: String,
+    /// As in [`OrderTraceRow`].
+    pub provisional: u8,
     /// When the collector received it, milliseconds.
     pub received_at: i64,
 }
@@ -197,6 +238,8 @@ pub struct Batch {
     pub logs: Vec<LogRow>,
     /// Signals of orders.
     pub order_events: Vec<OrderEventRow>,
+    /// Signs of life.
+    pub order_heartbeats: Vec<HeartbeatRow>,
     /// Traces that name orders.
     pub order_traces: Vec<OrderTraceRow>,
     /// Links between traces.
@@ -211,6 +254,7 @@ impl Batch {
         self.spans.append(&mut other.spans);
         self.logs.append(&mut other.logs);
         self.order_events.append(&mut other.order_events);
+        self.order_heartbeats.append(&mut other.order_heartbeats);
         self.order_traces.append(&mut other.order_traces);
         self.trace_links.append(&mut other.trace_links);
         self.order_aliases.append(&mut other.order_aliases);
@@ -222,53 +266,92 @@ impl Batch {
         self.spans.len()
             + self.logs.len()
             + self.order_events.len()
+            + self.order_heartbeats.len()
             + self.order_traces.len()
             + self.trace_links.len()
             + self.order_aliases.len()
     }
 
-    /// What the batch touches, for the stitcher: orders named, and traces whose orders may have
-    /// changed (signals that name no order, links).
+    /// What the batch touches, for the stitcher: the orders named, the carriers whose facts may
+    /// be of other orders, and the carriers that were named and so may leave another order.
     #[must_use]
     pub fn touched(&self) -> Touched {
         let mut touched = Touched::default();
         for row in &self.order_traces {
             touched.orders.insert(row.order_id.clone());
+            if !row.trace_id.is_empty() {
+                touched.named.insert(row.trace_id.clone());
+            }
         }
-        for row in &self.order_events {
-            if row.order_id.is_empty() {
-                touched.traces.insert(row.trace_id.clone());
+        for row in &self.order_aliases {
+            touched.orders.insert(row.order_id.clone());
+            if row.alias_kind == ALIAS_MESSAGE_ID {
+                touched.named.insert(message_carrier(&row.alias));
+            }
+        }
+        let events = self.order_events.iter().map(|row| (&row.order_id, &row.carrier));
+        let beats = self.order_heartbeats.iter().map(|row| (&row.order_id, &row.carrier));
+        for (order_id, carrier) in events.chain(beats) {
+            if order_id.is_empty() {
+                touched.carriers.insert(carrier.clone());
             } else {
-                touched.orders.insert(row.order_id.clone());
+                touched.orders.insert(order_id.clone());
             }
         }
         for row in &self.trace_links {
-            touched.traces.insert(row.trace_id.clone());
-            touched.traces.insert(row.linked_trace_id.clone());
+            touched.carriers.insert(row.trace_id.clone());
+            touched.carriers.insert(row.linked_trace_id.clone());
         }
         touched
     }
 }
 
-/// Orders and traces whose state must be derived again.
+/// Orders and carriers whose state must be derived again.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Touched {
     /// Orders named.
-    pub orders: std::collections::BTreeSet<String>,
-    /// Traces whose orders are to be looked up.
-    pub traces: std::collections::BTreeSet<String>,
+    pub orders: BTreeSet<String>,
+    /// Carriers that got facts without an order, or links: their orders, and those near them.
+    pub carriers: BTreeSet<String>,
+    /// Carriers that were named: orders near them, which may have held them for their own.
+    pub named: BTreeSet<String>,
 }
 
 impl Touched {
     /// Adds what `other` touches.
     pub fn merge(&mut self, mut other: Self) {
         self.orders.append(&mut other.orders);
-        self.traces.append(&mut other.traces);
+        self.carriers.append(&mut other.carriers);
+        self.named.append(&mut other.named);
+    }
+
+    /// Number of ids.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.orders.len() + self.carriers.len() + self.named.len()
     }
 
     /// Whether nothing is touched.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.orders.is_empty() && self.traces.is_empty()
+        self.len() == 0
+    }
+
+    /// Takes at most `ids_max` ids out: orders first, then carriers.
+    #[must_use]
+    pub fn take(&mut self, ids_max: usize) -> Self {
+        let mut taken = Self::default();
+        while taken.len() < ids_max {
+            if let Some(order) = self.orders.pop_first() {
+                taken.orders.insert(order);
+            } else if let Some(carrier) = self.carriers.pop_first() {
+                taken.carriers.insert(carrier);
+            } else if let Some(carrier) = self.named.pop_first() {
+                taken.named.insert(carrier);
+            } else {
+                break;
+            }
+        }
+        taken
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::LazyLock;
 
 use clickhouse::Row;
 use order_model::Lifecycle;
@@ -23,6 +24,21 @@ const MIGRATIONS: [(u32, &str, &str); 6] = [
     (5, "views_v1", include_str!("../sql/005_views_v1.sql")),
     (6, "alerts", include_str!("../sql/006_alerts.sql")),
 ];
+
+/// Parts that several views share, by the mark that stands for them.
+const PARTS: [(&str, &str); 2] = [
+    ("/* words.sql */", include_str!("../sql/parts/words.sql")),
+    ("/* orders_meaning.sql */", include_str!("../sql/parts/orders_meaning.sql")),
+];
+
+/// The migrations with their parts put in.
+static WHOLE: LazyLock<Vec<(u32, &'static str, String)>> = LazyLock::new(|| {
+    let whole = |text: &str| {
+        let put_in = |text: String, (mark, part): (&str, &str)| text.replace(mark, part);
+        PARTS.into_iter().fold(text.to_owned(), put_in)
+    };
+    MIGRATIONS.into_iter().map(|(number, name, text)| (number, name, whole(text))).collect()
+});
 
 /// The schema could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +67,11 @@ struct MigrationRow {
     fingerprint: String,
 }
 
+/// The migrations as they stand in the files: number, name, text.
+pub fn migrations() -> impl Iterator<Item = (u32, &'static str, &'static str)> {
+    WHOLE.iter().map(|(number, name, text)| (*number, *name, text.as_str()))
+}
+
 impl Store {
     /// Makes the database, applies what is missing, and records `lifecycle` if it changed.
     ///
@@ -74,13 +95,13 @@ impl Store {
             .await
             .map_err(StoreError::doing("read the applied migrations"))?;
         check(&applied)?;
-        for (number, name, text) in MIGRATIONS.iter().skip(applied.len()) {
+        for (number, name, text) in migrations().skip(applied.len()) {
             for statement in statements(text) {
                 self.run(&statement, false).await?;
             }
             self.record(MigrationRow {
-                number: *number,
-                name: (*name).to_owned(),
+                number,
+                name: name.to_owned(),
                 fingerprint: fingerprint(text),
             })
             .await?;
@@ -131,7 +152,7 @@ impl Store {
 /// has more: views are only ever added, so an older one may read and write it.
 fn check(applied: &[MigrationRow]) -> Result<(), MigrateError> {
     let known: HashMap<u32, String> =
-        MIGRATIONS.iter().map(|(number, _, text)| (*number, fingerprint(text))).collect();
+        migrations().map(|(number, _, text)| (number, fingerprint(text))).collect();
     for row in applied {
         if known.get(&row.number).is_some_and(|ours| *ours != row.fingerprint) {
             return Err(MigrateError::Differs { number: row.number, name: row.name.clone() });
@@ -194,6 +215,13 @@ struct LifecycleRow {
     ready_made_stuck_seconds: Vec<i64>,
     abandoned_seconds: Vec<i64>,
     not_confirmed_seconds: Vec<i64>,
+    set_by: Vec<Vec<String>>,
+    skipped_by: Vec<Vec<String>>,
+    handover_destination: Vec<String>,
+    handover_from: Vec<Vec<String>>,
+    handover_to: Vec<Vec<String>>,
+    handover_lost_seconds: Vec<i64>,
+    silent_seconds: i64,
 }
 
 impl LifecycleRow {
@@ -208,6 +236,7 @@ impl LifecycleRow {
             lifecycle.stages.iter().map(|stage| time(stage).map_or(0, seconds)).collect()
         };
         let calculation = &lifecycle.calculation;
+        let handovers = || lifecycle.handovers.iter();
         let mut row = Self {
             applied_at: 0,
             fingerprint: String::new(),
@@ -236,6 +265,13 @@ impl LifecycleRow {
             ready_made_stuck_seconds: times(|s| s.ready_made.as_ref().map(|r| r.deadlines.stuck)),
             abandoned_seconds: times(|s| s.abandoned_after),
             not_confirmed_seconds: times(|s| s.not_confirmed_after),
+            set_by: lifecycle.stages.iter().map(|s| s.set_by.clone()).collect(),
+            skipped_by: lifecycle.stages.iter().map(|s| s.skipped_by.clone()).collect(),
+            handover_destination: handovers().map(|h| h.destination.clone()).collect(),
+            handover_from: handovers().map(|h| h.from.clone()).collect(),
+            handover_to: handovers().map(|h| h.to.clone()).collect(),
+            handover_lost_seconds: handovers().map(|h| seconds(h.lost_after)).collect(),
+            silent_seconds: seconds(lifecycle.silent_after),
         };
         let mut hasher = DefaultHasher::new();
         row.hash(&mut hasher);
@@ -261,7 +297,7 @@ mod tests {
 
     #[test]
     fn an_edited_migration_is_refused() {
-        let (number, name, text) = MIGRATIONS[0];
+        let (number, name, text) = migrations().next().unwrap();
         let row = |fingerprint| MigrationRow { number, name: name.into(), fingerprint };
         assert!(check(&[row(fingerprint(text))]).is_ok());
         assert!(check(&[row("0".into())]).is_err());
@@ -269,8 +305,8 @@ mod tests {
 
     #[test]
     fn migrations_are_numbered_without_a_gap_and_have_statements() {
-        for (index, (number, name, text)) in MIGRATIONS.iter().enumerate() {
-            assert_eq!(usize::try_from(*number).unwrap(), index + 1);
+        for (index, (number, name, text)) in migrations().enumerate() {
+            assert_eq!(usize::try_from(number).unwrap(), index + 1);
             assert!(!statements(text).is_empty(), "{name}");
         }
     }

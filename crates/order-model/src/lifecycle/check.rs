@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde_spanned::Spanned;
 
-use super::file::{File, Keys as FileKeys, Label as FileLabel, ReadyMade as FileReadyMade};
-use super::file::{Rule as FileRule, Stage as FileStage, Text};
+use super::file::{File, Handover as FileHandover, Keys as FileKeys, Label as FileLabel};
+use super::file::{ReadyMade as FileReadyMade, Rule as FileRule, Stage as FileStage, Text};
 use super::{
-    Calculation, Deadlines, Keys, Label, Lifecycle, Mistake, Mistakes, Promise, ReadyMade, Rule,
+    Calculation, Deadlines, Handover, Keys, Label, Lifecycle, Mistake, Mistakes, Promise, ReadyMade, Rule,
     RuleSignal, SpanMoment, Stage,
 };
 use crate::keys::{CHANNEL_B2B, CHANNEL_B2C, KIND_CUSTOM, KIND_READY_MADE, SIGNAL_PRICE_REQUESTED};
@@ -30,6 +30,7 @@ pub(super) fn check(text: &str) -> Result<Lifecycle, Mistakes> {
         mistakes: Vec::new(),
         stages: file.stages.iter().map(|s| s.name.get_ref().clone()).collect(),
         waiting_for: file.waiting_for.keys().cloned().collect(),
+        destinations: BTreeSet::new(),
     };
     let lifecycle = checker.lifecycle(file);
     let mut mistakes = checker.mistakes;
@@ -49,6 +50,7 @@ struct Checker<'a> {
     mistakes: Vec<Mistake>,
     stages: BTreeSet<String>,
     waiting_for: BTreeSet<String>,
+    destinations: BTreeSet<String>,
 }
 
 impl Checker<'_> {
@@ -67,6 +69,8 @@ impl Checker<'_> {
             },
             calculation: self.calculation(file.calculation),
             stages: Vec::new(),
+            handovers: file.handovers.into_iter().map(|h| self.handover(h)).collect(),
+            silent_after: self.duration(&file.silence.after),
             waiting_for: file.waiting_for.into_iter().map(|(k, l)| (k, self.label(l))).collect(),
             keys: self.keys(file.keys),
             rules: Vec::new(),
@@ -133,6 +137,24 @@ impl Checker<'_> {
         }
     }
 
+    fn handover(&mut self, file: FileHandover) -> Handover {
+        if file.from.is_empty() || file.to.is_empty() {
+            let reason = "a hand-over needs at least one service in `from` and in `to`";
+            self.mistake(&file.destination, reason.to_owned());
+        }
+        if !self.destinations.insert(file.destination.get_ref().clone()) {
+            let name = file.destination.get_ref();
+            let reason = format!("destination `{name}` stands twice; they are unique");
+            self.mistake(&file.destination, reason);
+        }
+        Handover {
+            destination: self.filled(file.destination),
+            from: file.from.into_iter().map(|service| self.filled(service)).collect(),
+            to: file.to.into_iter().map(|service| self.filled(service)).collect(),
+            lost_after: self.duration(&file.lost_after),
+        }
+    }
+
     fn ready_made(&mut self, file: FileReadyMade) -> ReadyMade {
         ReadyMade {
             waiting_for: self.waiting_key(file.waiting_for),
@@ -195,7 +217,9 @@ impl Checker<'_> {
             channel: list(file.channel),
             model: list(file.model),
             partner_number: list(file.partner_number),
+            partner: list(file.partner),
             message_id: list(file.message_id),
+            heartbeat: list(file.heartbeat),
             attempt: list(file.attempt),
             error: list(file.error),
         }
@@ -298,6 +322,8 @@ mod tests {
             ("en = \"Cart\"", "ne = \"Cart\"", "unknown field `ne`"),
             ("signal = \"PACKAGING\"", "signal = \"PACKED\"", "`PACKED` is no stage"),
             ("span = \"send calc.requests\"", "", "or it means every span"),
+            ("from = [\"shop\"]", "from = []", "needs at least one service"),
+            ("destination = \"crm.prices\"", "destination = \"crm.orders\"", "stands twice"),
             ("kind = [\"order.kind\", \"order_kind\", \"orderKind\"]", "kind = []", "at least one"),
         ];
         for (from, to, reason) in cases {

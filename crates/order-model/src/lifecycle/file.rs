@@ -16,6 +16,9 @@ pub(super) struct File {
     pub(super) calculation: Calculation,
     #[serde(rename = "stage", default)]
     pub(super) stages: Vec<Stage>,
+    #[serde(rename = "handover", default)]
+    pub(super) handovers: Vec<Handover>,
+    pub(super) silence: Silence,
     #[serde(default)]
     pub(super) waiting_for: BTreeMap<String, Label>,
     pub(super) keys: Keys,
@@ -67,6 +70,21 @@ pub(super) struct Stage {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct Handover {
+    pub(super) destination: Text,
+    pub(super) from: Vec<Text>,
+    pub(super) to: Vec<Text>,
+    pub(super) lost_after: Text,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Silence {
+    pub(super) after: Text,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct ReadyMade {
     pub(super) waiting_for: Text,
     pub(super) late: Text,
@@ -89,7 +107,9 @@ pub(super) struct Keys {
     pub(super) channel: Spanned<Vec<Text>>,
     pub(super) model: Spanned<Vec<Text>>,
     pub(super) partner_number: Spanned<Vec<Text>>,
+    pub(super) partner: Spanned<Vec<Text>>,
     pub(super) message_id: Spanned<Vec<Text>>,
+    pub(super) heartbeat: Spanned<Vec<Text>>,
     pub(super) attempt: Spanned<Vec<Text>>,
     pub(super) error: Spanned<Vec<Text>>,
 }

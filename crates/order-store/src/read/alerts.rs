@@ -81,7 +81,7 @@ impl Reader {
     /// The store could not be reached or refused.
     pub async fn order_alerts(&self, order_id: &str) -> Result<Vec<AlertItem>, StoreError> {
         self.store
-            .client
+            .reading()
             .query(
                 "SELECT OrderId, AlertName, Severity, StartsAt, PagedAt, ResolvedAt, Annotations \
                  FROM alerts_v1 WHERE OrderId = {order:String} \
@@ -100,7 +100,7 @@ impl Reader {
     /// The store could not be reached or refused.
     pub async fn active_alerts(&self) -> Result<u64, StoreError> {
         self.store
-            .client
+            .reading()
             .query("SELECT count() FROM alerts_v1 WHERE ResolvedAt IS NULL")
             .fetch_one()
             .await

@@ -1,62 +1,12 @@
 //! Lists of orders: newest first, by keyset, at one point in time.
 
-use serde::{Deserialize, Serialize};
+use clickhouse::Row;
+use order_model::Condition;
+use serde::Deserialize;
 
-use super::{ORDERS_AT, OrderSummary, Reader, SUMMARY_COLUMNS};
+use super::{OPEN_ORDERS_AT, ORDERS_AT, OrderSummary, Reader, SUMMARY_COLUMNS};
 use crate::UnixMillis;
 use crate::error::StoreError;
-
-/// What Waybill concludes of an order. Derived, never written by a source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", try_from = "String")]
-pub enum Condition {
-    /// As it should be.
-    Fine,
-    /// Past the first deadline of its stage, or past the promise.
-    Late,
-    /// Past the second deadline of its stage.
-    Stuck,
-    /// The customer has given up.
-    Abandoned,
-    /// Nobody confirmed the end.
-    NotConfirmed,
-    /// In a status that the lifecycle does not know.
-    Unknown,
-}
-
-impl Condition {
-    /// Every condition, in the order of urgency.
-    pub const ALL: [Self; 6] =
-        [Self::Stuck, Self::Late, Self::Unknown, Self::NotConfirmed, Self::Abandoned, Self::Fine];
-
-    /// As the store and the API write it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Fine => "fine",
-            Self::Late => "late",
-            Self::Stuck => "stuck",
-            Self::Abandoned => "abandoned",
-            Self::NotConfirmed => "not_confirmed",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    /// The condition of that name.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|condition| condition.as_str() == text)
-    }
-}
-
-impl TryFrom<String> for Condition {
-    type Error = String;
-
-    /// For rows of the store and bodies of the API, both of which write conditions as text.
-    fn try_from(text: String) -> Result<Self, String> {
-        Self::parse(&text).ok_or_else(|| format!("`{text}` is no condition"))
-    }
-}
 
 /// Which orders of a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -86,61 +36,181 @@ pub struct OrderPage {
 }
 
 impl Reader {
-    /// At most `limit` orders of a stage, newest first, after the cursor.
+    /// At most `limit` orders of a stage (of every stage, without one), newest first, after the
+    /// cursor. Without a stage only orders are listed that have not ended.
     ///
     /// # Errors
     /// The store could not be reached or refused.
     pub async fn stage_orders(
         &self,
-        stage: &str,
+        stage: Option<&str>,
         filter: StageFilter,
         limit: u32,
         after: Option<StageCursor>,
         as_of: Option<UnixMillis>,
     ) -> Result<OrderPage, StoreError> {
         let as_of = self.as_of(as_of).await?;
-        let condition = filter.condition.map_or("", Condition::as_str);
-        let (since, order_id) =
-            after.map_or((i64::MAX, String::new()), |cursor| (cursor.since, cursor.order_id));
-        let mut orders: Vec<OrderSummary> = self
-            .store
-            .client
-            .query(&format!(
-                "SELECT {SUMMARY_COLUMNS} FROM {ORDERS_AT} \
-                 WHERE Stage = {{stage:String}} \
-                 AND ({{condition:String}} = '' OR Condition = {{condition:String}}) \
-                 AND (toUnixTimestamp64Milli(StageSince), OrderId) \
-                     < ({{since:Int64}}, {{order:String}}) \
-                 ORDER BY StageSince DESC, OrderId DESC LIMIT {{limit:UInt32}}"
-            ))
-            .param("as_of", as_of)
-            .param("stage", stage)
-            .param("condition", condition)
-            .param("since", since)
-            .param("order", order_id)
-            .param("limit", limit.saturating_add(1))
-            .fetch_all()
-            .await
-            .map_err(StoreError::doing("list the orders of a stage"))?;
-        let more = orders.len() > usize::try_from(limit).unwrap_or(usize::MAX);
-        orders.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        let from = Position::after(after);
+        let wanted = limit.saturating_add(1);
+        let open = self.open_orders(stage, filter, wanted, &from, as_of);
+        let settled = async {
+            match stage.filter(|_| filter.may_have_ended()) {
+                Some(stage) => self.settled_orders(stage, filter, wanted, from.clone(), as_of).await,
+                None => Ok(Vec::new()),
+            }
+        };
+        let (mut orders, mut settled) = tokio::try_join!(open, settled)?;
+        orders.append(&mut settled);
+        orders.sort_by(|a, b| (b.since, &b.order_id).cmp(&(a.since, &a.order_id)));
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = orders.len() > limit;
+        orders.truncate(limit);
         let last = orders.last().filter(|_| more);
         let next = last.map(|o| StageCursor { since: o.since, order_id: o.order_id.clone() });
         Ok(OrderPage { as_of, orders, next })
     }
+
+    async fn open_orders(
+        &self,
+        stage: Option<&str>,
+        filter: StageFilter,
+        wanted: u32,
+        from: &Position,
+        as_of: UnixMillis,
+    ) -> Result<Vec<OrderSummary>, StoreError> {
+        let condition = filter.condition.map_or("1", mark_of);
+        self.store
+            .reading()
+            .query(&format!(
+                "SELECT {SUMMARY_COLUMNS} FROM {OPEN_ORDERS_AT} \
+                 WHERE ({{any_stage:UInt8}} = 1 OR Stage = {{stage:String}}) AND {condition} \
+                 AND {BEFORE} ORDER BY StageSince DESC, OrderId DESC LIMIT {{wanted:UInt32}}"
+            ))
+            .param("as_of", as_of)
+            .param("any_stage", u8::from(stage.is_none()))
+            .param("stage", stage.unwrap_or_default())
+            .param("since", from.since)
+            .param("order", &from.order_id)
+            .param("wanted", wanted)
+            .fetch_all()
+            .await
+            .map_err(StoreError::doing("list open orders"))
+    }
+
+    /// Ended orders: hints in the order of the list, each looked up in the state.
+    async fn settled_orders(
+        &self,
+        stage: &str,
+        filter: StageFilter,
+        wanted: u32,
+        mut from: Position,
+        as_of: UnixMillis,
+    ) -> Result<Vec<OrderSummary>, StoreError> {
+        let enough = usize::try_from(wanted).unwrap_or(usize::MAX);
+        let mut orders: Vec<OrderSummary> = Vec::new();
+        for _ in 0..HINT_ROUNDS_MAX {
+            let hints = self.settled_hints(stage, wanted, &from).await?;
+            let Some(last) = hints.last() else { break };
+            let exhausted = hints.len() < enough;
+            from = Position { since: last.since, order_id: last.order_id.clone() };
+            let ids: Vec<&String> = hints.iter().map(|hint| &hint.order_id).collect();
+            let mut found = self.orders_of_ids(&ids, as_of).await?;
+            found.retain(|order| {
+                hints.iter().any(|h| h.order_id == order.order_id && h.since == order.since)
+                    && order.stage == stage
+                    && order.ended
+                    && filter.condition.is_none_or(|condition| order.condition == condition)
+            });
+            orders.append(&mut found);
+            if exhausted || orders.len() >= enough {
+                break;
+            }
+        }
+        Ok(orders)
+    }
+
+    async fn settled_hints(
+        &self,
+        stage: &str,
+        wanted: u32,
+        from: &Position,
+    ) -> Result<Vec<Position>, StoreError> {
+        self.store
+            .reading()
+            .query(&format!(
+                "SELECT DISTINCT toUnixTimestamp64Milli(StageSince) AS Since, OrderId \
+                 FROM orders_settled WHERE Stage = {{stage:String}} AND {BEFORE} \
+                 ORDER BY StageSince DESC, OrderId DESC LIMIT {{wanted:UInt32}}"
+            ))
+            .param("stage", stage)
+            .param("since", from.since)
+            .param("order", &from.order_id)
+            .param("wanted", wanted)
+            .fetch_all()
+            .await
+            .map_err(StoreError::doing("list settled orders"))
+    }
+
+    /// The orders of these ids, in no order.
+    pub(super) async fn orders_of_ids(
+        &self,
+        ids: &[&String],
+        as_of: UnixMillis,
+    ) -> Result<Vec<OrderSummary>, StoreError> {
+        self.store
+            .reading()
+            .query(&format!(
+                "SELECT {SUMMARY_COLUMNS} FROM {ORDERS_AT} WHERE OrderId IN {{ids:Array(String)}}"
+            ))
+            .param("as_of", as_of)
+            .param("ids", ids)
+            .fetch_all()
+            .await
+            .map_err(StoreError::doing("read orders by their ids"))
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Rows that come after a [`Position`] in a list; the first part is for the table's own order.
+const BEFORE: &str = "StageSince <= fromUnixTimestamp64Milli({since:Int64}, 'UTC') \
+    AND (toUnixTimestamp64Milli(StageSince), OrderId) < ({since:Int64}, {order:String})";
+/// Rounds of hints for one page: so many stale hints in a row end a page early.
+const HINT_ROUNDS_MAX: usize = 20;
+/// No stage begins later: the end of what a `DateTime64(3)` can be compared with.
+const SINCE_MAX: UnixMillis = 9_000_000_000_000;
 
-    #[test]
-    fn conditions_have_one_spelling() {
-        for condition in Condition::ALL {
-            assert_eq!(Condition::parse(condition.as_str()), Some(condition));
-            let json = serde_json::to_string(&condition).unwrap();
-            assert_eq!(json, format!("\"{}\"", condition.as_str()));
-        }
-        assert_eq!(Condition::parse("Stuck"), None);
+/// A place in a list.
+#[derive(Debug, Clone, Row, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Position {
+    since: UnixMillis,
+    order_id: String,
+}
+
+impl Position {
+    fn after(cursor: Option<StageCursor>) -> Self {
+        let top = StageCursor { since: SINCE_MAX, order_id: String::new() };
+        let StageCursor { since, order_id } = cursor.unwrap_or(top);
+        Self { since: since.min(SINCE_MAX), order_id }
+    }
+}
+
+impl StageFilter {
+    /// Whether an order that has ended can be in this condition.
+    fn may_have_ended(self) -> bool {
+        matches!(self.condition, None | Some(Condition::Fine | Condition::Abandoned))
+    }
+}
+
+/// What makes an order one of a list: the mark, so that the list is as long as the board's count.
+fn mark_of(condition: Condition) -> &'static str {
+    match condition {
+        Condition::Stuck => "IsStuck",
+        Condition::Late => "IsLate",
+        Condition::LostInHandover => "IsLostInHandover",
+        Condition::NotConfirmed => "IsNotConfirmed",
+        Condition::Abandoned => "IsAbandoned",
+        Condition::Retrying => "IsRetrying",
+        Condition::Unknown => "NOT StageKnown",
+        Condition::Fine => "Condition = 'fine'",
     }
 }

@@ -3,7 +3,8 @@
 use clickhouse::Row;
 use serde::Deserialize;
 
-use super::lists::Condition;
+use order_model::Condition;
+
 use super::{ORDERS_AT, OrderSummary, Reader, SUMMARY_COLUMNS};
 use crate::UnixMillis;
 use crate::error::StoreError;
@@ -19,6 +20,16 @@ pub struct OrderDetail {
     pub history: Vec<Visit>,
     /// The latest request for a price, if the order needs one.
     pub calculation: Option<Calculation>,
+    /// Other ids of the same order: partners' numbers, ids of other systems.
+    pub other_ids: Vec<String>,
+    /// The message about it that waits longest to be taken.
+    pub handover: Option<Handover>,
+    /// The latest sign of life of long work on it.
+    pub sign_of_life: Option<SignOfLife>,
+    /// When the customer has, or will have, given up, in a stage where that happens.
+    pub abandoned_at: Option<UnixMillis>,
+    /// When the end counts as not confirmed, in a stage where that happens.
+    pub not_confirmed_at: Option<UnixMillis>,
     /// The earliest event that lies in the future and so does not count yet.
     pub refold_at: Option<UnixMillis>,
 }
@@ -49,6 +60,40 @@ pub struct Calculation {
     pub part: String,
     /// When the hour is over.
     pub stuck_at: UnixMillis,
+    /// When the last attempt failed, also if another has begun since.
+    pub failed_at: Option<UnixMillis>,
+    /// The highest attempt that was said to begin; 0 when nobody counted.
+    pub attempt: u32,
+    /// Who last began, or empty.
+    pub worker: String,
+    /// What the last failure said, or empty.
+    pub error: String,
+    /// Since when it is being tried again.
+    pub retrying_since: Option<UnixMillis>,
+}
+
+/// A message about the order that nobody has taken yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handover {
+    /// The queue.
+    pub destination: String,
+    /// Who published it.
+    pub from: String,
+    /// Who should take it.
+    pub to: Vec<String>,
+    /// When it was published.
+    pub at: UnixMillis,
+    /// When it counts as lost.
+    pub lost_at: UnixMillis,
+}
+
+/// Long work on the order was alive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignOfLife {
+    /// When, by the clock of the worker.
+    pub at: UnixMillis,
+    /// Which worker, or empty.
+    pub worker: String,
 }
 
 #[derive(Row, Deserialize)]
@@ -74,6 +119,20 @@ struct DetailRow {
     stuck_at: Option<UnixMillis>,
     promised_at: Option<UnixMillis>,
     overdue: bool,
+    lost_in_handover: bool,
+    retrying: bool,
+    silent_sources: Vec<String>,
+    ended: bool,
+    other_ids: Vec<String>,
+    abandoned_at: Option<UnixMillis>,
+    not_confirmed_at: Option<UnixMillis>,
+    handover_destination: String,
+    handover_from: String,
+    handover_to: Vec<String>,
+    handed_over_at: Option<UnixMillis>,
+    handover_lost_at: Option<UnixMillis>,
+    last_sign_of_life_at: Option<UnixMillis>,
+    sign_of_life_worker: String,
     history_stage: Vec<String>,
     history_entered_at: Vec<UnixMillis>,
     history_source: Vec<String>,
@@ -83,22 +142,51 @@ struct DetailRow {
     calculation_answered_at: Option<UnixMillis>,
     calculation_part: String,
     calculation_stuck_at: Option<UnixMillis>,
+    calculation_failed_at: Option<UnixMillis>,
+    calculation_attempt: u32,
+    calculation_worker: String,
+    calculation_error: String,
+    retrying_since: Option<UnixMillis>,
     refold_at: Option<UnixMillis>,
 }
 
 impl Reader {
-    /// The order of exactly this id, now; none if no source ever named it.
+    /// The order of exactly this id, now; none if no source ever named it. Of an id that turned
+    /// out to be another id of an order, that order.
     ///
     /// # Errors
     /// The store could not be reached or refused.
     pub async fn order(&self, order_id: &str) -> Result<Option<OrderDetail>, StoreError> {
         let as_of = self.clock().await?;
+        if let Some(row) = self.order_row(order_id, as_of).await? {
+            return Ok(Some(row.into_detail(as_of)));
+        }
+        let shown: Option<String> = self
+            .store
+            .reading()
+            .query("SELECT MergedInto FROM orders FINAL WHERE OrderId = {order:String}")
+            .param("order", order_id)
+            .fetch_optional()
+            .await
+            .map_err(StoreError::doing("find the order of an id"))?;
+        let Some(shown) = shown.filter(|shown| !shown.is_empty()) else { return Ok(None) };
+        Ok(self.order_row(&shown, as_of).await?.map(|row| row.into_detail(as_of)))
+    }
+
+    async fn order_row(
+        &self,
+        order_id: &str,
+        as_of: UnixMillis,
+    ) -> Result<Option<DetailRow>, StoreError> {
         let row: Option<DetailRow> = self
             .store
             .client
             .query(&format!(
                 "SELECT {SUMMARY_COLUMNS}, HistoryStage, HistoryEnteredAt, HistorySource, \
-                 HistoryAttempt, CalculationRequestedAt, CalculationStartedAt, \
+                 HistoryAttempt, OtherIds, AbandonedAt, NotConfirmedAt, HandoverDestination, \
+                 HandoverFrom, HandoverTo, HandedOverAt, HandoverLostAt, LastSignOfLifeAt, \
+                 SignOfLifeWorker, CalculationFailedAt, CalculationAttempt, CalculationWorker, \
+                 CalculationError, RetryingSince, CalculationRequestedAt, CalculationStartedAt, \
                  CalculationAnsweredAt, CalculationPart, \
                  CalculationRequestedAt + toIntervalSecond((SELECT CalculationStuckSeconds \
                      FROM lifecycle_v1)) AS CalculationStuckAt, RefoldAt \
@@ -109,7 +197,7 @@ impl Reader {
             .fetch_optional()
             .await
             .map_err(StoreError::doing("read an order"))?;
-        Ok(row.map(|row| row.into_detail(as_of)))
+        Ok(row)
     }
 }
 
@@ -121,7 +209,21 @@ impl DetailRow {
             answered_at: self.calculation_answered_at,
             part: self.calculation_part,
             stuck_at: self.calculation_stuck_at.unwrap_or(requested_at),
+            failed_at: self.calculation_failed_at,
+            attempt: self.calculation_attempt,
+            worker: self.calculation_worker,
+            error: self.calculation_error,
+            retrying_since: self.retrying_since,
         });
+        let handover = self.handed_over_at.map(|at| Handover {
+            destination: self.handover_destination,
+            from: self.handover_from,
+            to: self.handover_to,
+            at,
+            lost_at: self.handover_lost_at.unwrap_or(at),
+        });
+        let worker = self.sign_of_life_worker;
+        let sign_of_life = self.last_sign_of_life_at.map(|at| SignOfLife { at, worker });
         let history = self
             .history_stage
             .into_iter()
@@ -155,7 +257,22 @@ impl DetailRow {
             stuck_at: self.stuck_at,
             promised_at: self.promised_at,
             overdue: self.overdue,
+            lost_in_handover: self.lost_in_handover,
+            retrying: self.retrying,
+            silent_sources: self.silent_sources,
+            ended: self.ended,
         };
-        OrderDetail { as_of, summary, history, calculation, refold_at: self.refold_at }
+        OrderDetail {
+            as_of,
+            summary,
+            history,
+            calculation,
+            other_ids: self.other_ids,
+            handover,
+            sign_of_life,
+            abandoned_at: self.abandoned_at,
+            not_confirmed_at: self.not_confirmed_at,
+            refold_at: self.refold_at,
+        }
     }
 }

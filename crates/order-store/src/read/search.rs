@@ -1,10 +1,12 @@
 //! Search that forgives: spaces, case, `№`; and any number that support may have in hand.
 
+use std::collections::HashMap;
+
 use clickhouse::Row;
 use order_model::order_id::search_key;
 use serde::{Deserialize, Serialize};
 
-use super::{ORDERS_AT, OrderSummary, Reader, SUMMARY_COLUMNS};
+use super::{OrderSummary, Reader};
 use crate::error::StoreError;
 
 /// Longest text that is searched for, in characters; the rest is not read.
@@ -80,14 +82,12 @@ impl Reader {
 
     async fn whole(&self, text: &str, key: &str, limit: u32) -> Result<Vec<Candidate>, StoreError> {
         self.store
-            .client
+            .reading()
             .query(
                 "SELECT OrderId, argMin(MatchedBy, Rank) AS MatchedBy FROM ( \
-                 SELECT OrderId, 'order_id' AS MatchedBy, 0 AS Rank FROM orders \
-                     WHERE OrderId = {text:String} UNION ALL \
-                 SELECT OrderId, 'order_id' AS MatchedBy, 1 AS Rank FROM orders \
-                     WHERE OrderKey = {key:String} AND {key:String} != '' \
-                 UNION ALL SELECT OrderId, toString(AliasKind), if(AliasKind = 'partner_number', 2, 3) \
+                 SELECT OrderId, replaceOne(toString(AliasKind), 'shared', 'partner') AS MatchedBy, \
+                     multiIf(OrderId = {text:String}, 0, AliasKind = 'order_id', 1, \
+                         endsWith(AliasKind, '_number'), 2, 3) AS Rank \
                      FROM order_aliases WHERE Alias = {key:String} AND {key:String} != '' \
                  UNION ALL SELECT OrderId, 'trace_id', 4 FROM trace_orders \
                      WHERE TraceId = {trace:String}) \
@@ -104,12 +104,12 @@ impl Reader {
 
     async fn part(&self, key: &str, limit: u32) -> Result<Vec<Candidate>, StoreError> {
         self.store
-            .client
+            .reading()
             .query(
-                "SELECT DISTINCT OrderId, 'part_of_order_id' AS MatchedBy FROM orders \
-                 WHERE position(OrderKey, {key:String}) > 0 \
-                 ORDER BY endsWith(OrderKey, {key:String}) DESC, OrderId DESC \
-                 LIMIT {limit:UInt32}",
+                "SELECT OrderId, 'part_of_order_id' AS MatchedBy FROM order_aliases \
+                 WHERE position(Alias, {key:String}) > 0 AND AliasKind = 'order_id' \
+                 GROUP BY OrderId, endsWith(Alias, {key:String}) AS ends \
+                 ORDER BY ends DESC, OrderId DESC LIMIT {limit:UInt32}",
             )
             .param("key", key)
             .param("limit", limit)
@@ -118,26 +118,37 @@ impl Reader {
             .map_err(StoreError::doing("search for a part of an order id"))
     }
 
+    /// The orders of the candidates, each once: an id that is another id of an order finds it.
     async fn summaries(&self, candidates: Vec<Candidate>) -> Result<Vec<SearchHit>, StoreError> {
         if candidates.is_empty() {
             return Ok(Vec::new());
         }
-        let ids: Vec<&str> = candidates.iter().map(|c| c.order_id.as_str()).collect();
-        let orders: Vec<OrderSummary> = self
+        let ids: Vec<&String> = candidates.iter().map(|c| &c.order_id).collect();
+        let merged: Vec<(String, String)> = self
             .store
-            .client
-            .query(&format!(
-                "SELECT {SUMMARY_COLUMNS} FROM {ORDERS_AT} WHERE OrderId IN {{orders:Array(String)}}"
-            ))
-            .param("as_of", self.clock().await?)
-            .param("orders", ids)
+            .reading()
+            .query(
+                "SELECT OrderId, MergedInto FROM orders FINAL \
+                 WHERE OrderId IN {ids:Array(String)} AND MergedInto != ''",
+            )
+            .param("ids", ids)
             .fetch_all()
             .await
-            .map_err(StoreError::doing("read the orders found"))?;
-        let hit = |candidate: Candidate| {
-            let order = orders.iter().find(|order| order.order_id == candidate.order_id)?.clone();
-            Some(SearchHit { order, matched_by: candidate.matched_by })
+            .map_err(StoreError::doing("find the orders of ids"))?;
+        let merged: HashMap<String, String> = merged.into_iter().collect();
+        let mut hits: Vec<(String, MatchedBy)> = Vec::new();
+        for Candidate { order_id, matched_by } in candidates {
+            let order_id = merged.get(&order_id).cloned().unwrap_or(order_id);
+            if hits.iter().all(|(known, _)| *known != order_id) {
+                hits.push((order_id, matched_by));
+            }
+        }
+        let ids: Vec<&String> = hits.iter().map(|(order_id, _)| order_id).collect();
+        let orders = self.orders_of_ids(&ids, self.clock().await?).await?;
+        let hit = |(order_id, matched_by): (String, MatchedBy)| {
+            let order = orders.iter().find(|order| order.order_id == order_id)?.clone();
+            Some(SearchHit { order, matched_by })
         };
-        Ok(candidates.into_iter().filter_map(hit).collect())
+        Ok(hits.into_iter().filter_map(hit).collect())
     }
 }

@@ -1,36 +1,24 @@
 //! Every span of an order, over all its traces.
 
+use std::collections::HashSet;
+
 use clickhouse::Row;
 use serde::Deserialize;
 
 use super::Reader;
 use crate::error::StoreError;
 use crate::rows::Attributes;
-use crate::schema::without_comments;
 
 /// Most traces of one order that are looked into; the count of spans says if there are more.
 const TRACES_MAX: usize = 5_000;
 
 /// How a trace belongs to the order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Through {
     /// It names the order.
     Named,
     /// It is linked with one that does, and names no order of its own.
     Linked,
-}
-
-impl TryFrom<String> for Through {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.as_str() {
-            "named" => Ok(Self::Named),
-            "linked" => Ok(Self::Linked),
-            _ => Err(format!("no trace belongs to an order through `{text}`")),
-        }
-    }
 }
 
 /// The spans of an order.
@@ -71,11 +59,12 @@ pub struct SpanItem {
     pub through: Through,
 }
 
-#[derive(Row, Deserialize)]
+/// The traces of an order as its state has them.
+#[derive(Default, Row, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct TraceRow {
-    trace_id: String,
-    through: Through,
+struct TracesRow {
+    traces: Vec<String>,
+    linked_traces: Vec<String>,
 }
 
 #[derive(Row, Deserialize)]
@@ -101,19 +90,18 @@ impl Reader {
     /// The store could not be reached or refused.
     pub async fn order_spans(&self, order_id: &str, limit: u32) -> Result<OrderSpans, StoreError> {
         let doing = || StoreError::doing("read the spans of an order");
-        let text = without_comments(include_str!("../../queries/traces_of_orders.sql"));
-        let traces: Vec<TraceRow> = self
-            .store
-            .client
-            .query(&format!(
-                "SELECT TraceId, Through FROM ({text}) ORDER BY TraceId LIMIT {TRACES_MAX}"
-            ))
-            .param("orders", vec![order_id])
-            .fetch_all()
+        let client = self.store.reading();
+        let held: Option<TracesRow> = client
+            .query("SELECT ?fields FROM orders FINAL WHERE OrderId = {order:String}")
+            .param("order", order_id)
+            .fetch_optional()
             .await
             .map_err(doing())?;
-        let ids: Vec<&str> = traces.iter().map(|trace| trace.trace_id.as_str()).collect();
-        let client = &self.store.client;
+        let TracesRow { mut traces, linked_traces } = held.unwrap_or_default();
+        let named = traces.len();
+        traces.extend(linked_traces);
+        traces.truncate(TRACES_MAX);
+        let linked: HashSet<&str> = traces.iter().skip(named).map(String::as_str).collect();
         let spans = client
             .query(
                 "SELECT TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, \
@@ -121,18 +109,16 @@ impl Reader {
                  FROM otel_traces_v1 WHERE TraceId IN {traces:Array(String)} \
                  ORDER BY Timestamp, TraceId, SpanId LIMIT {limit:UInt32}",
             )
-            .param("traces", &ids)
+            .param("traces", &traces)
             .param("limit", limit)
             .fetch_all::<SpanRow>();
         let total = client
             .query("SELECT count() FROM otel_traces_v1 WHERE TraceId IN {traces:Array(String)}")
-            .param("traces", &ids)
+            .param("traces", &traces)
             .fetch_one::<u64>();
         let (spans, total) = tokio::try_join!(spans, total).map_err(doing())?;
-        let through = |id: &str| {
-            let found = traces.binary_search_by(|trace| trace.trace_id.as_str().cmp(id));
-            found.map_or(Through::Linked, |index| traces[index].through)
-        };
+        let through =
+            |id: &str| if linked.contains(id) { Through::Linked } else { Through::Named };
         let spans = spans.into_iter().map(|span| span.into_item(through)).collect();
         Ok(OrderSpans { spans, total })
     }

@@ -5,3 +5,5 @@
 mod server;
 mod oracle;
 mod store;
+mod cluster;
+mod replicas;

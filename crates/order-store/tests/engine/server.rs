@@ -13,23 +13,49 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) struct Server {
     child: Child,
     folder: TempDir,
+    pub(crate) settings: StoreSettings,
     pub(crate) store: Store,
 }
 
 impl Server {
     pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (child, store) = spawn(&folder);
-        Self { child, folder, store }
+        let (child, settings) = spawn(&folder, "127.0.0.1:0");
+        let store = Store::connect(&settings);
+        Self { child, folder, settings, store }
+    }
+
+    /// Kills the server without warning.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts a killed server on the same folder and at the same address.
+    pub(crate) fn restart(&mut self) {
+        let address = self.settings.store_url.trim_start_matches("http://").to_owned();
+        (self.child, self.settings) = spawn(&self.folder, &address);
     }
 
     /// Kills the server without warning and starts it on the same folder.
     pub(crate) fn kill_and_restart(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-        let (child, store) = spawn(&self.folder);
-        self.child = child;
-        self.store = store;
+        self.kill();
+        (self.child, self.settings) = spawn(&self.folder, "127.0.0.1:0");
+        self.store = Store::connect(&self.settings);
+    }
+
+    /// Holds the server: it neither answers nor refuses, until [`Server::resume`].
+    pub(crate) fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    pub(crate) fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let done = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+        assert!(done.unwrap().success());
     }
 }
 
@@ -40,11 +66,11 @@ impl Drop for Server {
     }
 }
 
-fn spawn(folder: &TempDir) -> (Child, Store) {
+fn spawn(folder: &TempDir, listen: &str) -> (Child, StoreSettings) {
     let ports = folder.path().join("ports");
     let _ = std::fs::remove_file(&ports);
     let child = Command::new(program())
-        .args(["--listen", "127.0.0.1:0", "--data"])
+        .args(["--listen", listen, "--data"])
         .arg(folder.path().join("data"))
         .arg("--ports-file")
         .arg(&ports)
@@ -69,7 +95,7 @@ fn spawn(folder: &TempDir) -> (Child, Store) {
         store_password: String::new(),
         store_database: "waybill".into(),
     };
-    (child, Store::connect(&settings))
+    (child, settings)
 }
 
 /// The program beside the test executable.

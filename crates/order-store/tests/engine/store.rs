@@ -126,7 +126,7 @@ async fn the_sweep_finds_what_nobody_stitched() {
     let writer = Writer::new(server.store.clone());
     let stitcher = Stitcher::new(server.store.clone());
     writer.insert(&stage("ORD-1", "SUBMITTED", 5), "a").await.unwrap();
-    let mut state = SweepState::default();
+    let mut state = SweepState::new("sweeper".to_owned());
     assert_eq!(stitcher.sweep(&mut state).await.unwrap().orders, 1);
     assert_eq!(stitcher.sweep(&mut state).await.unwrap().orders, 0);
     writer.insert(&stage("ORD-2", "SUBMITTED", 5), "b").await.unwrap();
@@ -202,15 +202,15 @@ async fn the_reader_counts_lists_finds_and_shows() {
     assert_eq!(board.sources.iter().map(|s| s.source.as_str()).collect::<Vec<_>>(), ["shop"]);
 
     let all = StageFilter::default();
-    let page = reader.stage_orders("SUBMITTED", all, 2, None, Some(board.as_of)).await.unwrap();
+    let page = reader.stage_orders(Some("SUBMITTED"), all, 2, None, Some(board.as_of)).await.unwrap();
     let ids = |orders: &[order_store::read::OrderSummary]| -> Vec<String> {
         orders.iter().map(|o| o.order_id.clone()).collect()
     };
     assert_eq!(ids(&page.orders), ["ORD-2026-0001", "ORD-2026-0002"]);
-    let rest = reader.stage_orders("SUBMITTED", all, 2, page.next, Some(page.as_of)).await.unwrap();
+    let rest = reader.stage_orders(Some("SUBMITTED"), all, 2, page.next, Some(page.as_of)).await.unwrap();
     assert_eq!((ids(&rest.orders), rest.next), (vec!["ORD-2026-0003".to_owned()], None));
     let stuck = StageFilter { condition: Some(Condition::Stuck) };
-    let page = reader.stage_orders("SUBMITTED", stuck, 9, None, None).await.unwrap();
+    let page = reader.stage_orders(Some("SUBMITTED"), stuck, 9, None, None).await.unwrap();
     assert_eq!(ids(&page.orders), ["ORD-2026-0003"]);
 
     let found = |hits: Vec<order_store::read::SearchHit>| -> Vec<(String, MatchedBy)> {

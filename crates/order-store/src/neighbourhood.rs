@@ -1,0 +1,301 @@
+//! Loads from the store as much of the stitching graph as some orders need.
+//!
+//! Every question is one flat read by a table's own key: planning, not reading, is what costs.
+
+use std::collections::BTreeSet;
+
+use clickhouse::Row;
+use order_model::graph::{
+    Graph, HOPS_MAX, Link, NUMBER_ORDERS_MAX, Naming, Number, message_carrier, message_of,
+};
+use order_model::keys::{ALIAS_MESSAGE_ID, ALIAS_ORDER_ID, ALIAS_PARTNER_NUMBER};
+use serde::Deserialize;
+
+use crate::connection::Store;
+use crate::error::StoreError;
+use crate::rows::Touched;
+
+/// Ids of one read; more are read one chunk after the other.
+const IDS_MAX: usize = 10_000;
+/// Orders that a number or a carrier brings along because it may have glued them until now. Of a
+/// number that more orders have, only those that are glued are brought.
+const COMPANIONS_MAX: usize = 8 * NUMBER_ORDERS_MAX;
+/// Orders that one carrier may name before the rest is left out: a trace of so many is a batch,
+/// which glues nothing, and its other orders are not asked for.
+const NAMES_PER_CARRIER_MAX: u32 = 10_000;
+
+/// A part of the stitching graph, whole for these orders.
+#[derive(Debug, Default)]
+pub(crate) struct Neighbourhood {
+    /// The graph.
+    pub(crate) graph: Graph,
+    /// The orders it is whole for: those asked for, and all that are or may have been one with
+    /// them.
+    pub(crate) orders: BTreeSet<String>,
+}
+
+#[derive(Row, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct NamingRow {
+    order_id: String,
+    trace_id: String,
+    span_id: String,
+    provisional: u8,
+}
+
+#[derive(Row, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct AliasRow {
+    alias: String,
+    alias_kind: String,
+    scope: String,
+    order_id: String,
+    provisional: u8,
+}
+
+#[derive(Row, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct LinkRow {
+    trace_id: String,
+    span_id: String,
+    linked_trace_id: String,
+    linked_span_id: String,
+}
+
+const ALIASES_OF_ORDERS: &str = "SELECT Alias, AliasKind, Scope, OrderId, \
+    min(aliases_of_orders.Provisional) AS Provisional FROM aliases_of_orders \
+    WHERE OrderId IN {ids:Array(String)} AND AliasKind IN ('partner_number', 'message_id') \
+    GROUP BY Alias, AliasKind, Scope, OrderId";
+const ALIASES: &str = "SELECT Alias, AliasKind, Scope, OrderId, \
+    min(order_aliases.Provisional) AS Provisional FROM order_aliases \
+    WHERE Alias IN {ids:Array(String)} AND AliasKind != 'shared_number' \
+    GROUP BY Alias, AliasKind, Scope, OrderId";
+const NAMINGS_OF_ORDERS: &str = "SELECT OrderId, TraceId, SpanId, \
+    min(order_traces.Provisional) AS Provisional FROM order_traces \
+    WHERE OrderId IN {ids:Array(String)} GROUP BY OrderId, TraceId, SpanId";
+const NAMINGS: &str = "SELECT OrderId, TraceId, SpanId, \
+    min(trace_orders.Provisional) AS Provisional FROM trace_orders \
+    WHERE TraceId IN {ids:Array(String)} GROUP BY OrderId, TraceId, SpanId \
+    ORDER BY TraceId, OrderId, SpanId LIMIT {names_max:UInt32} BY TraceId";
+const LINKS: &str = "SELECT DISTINCT TraceId, SpanId, LinkedTraceId, LinkedSpanId \
+    FROM trace_links WHERE TraceId IN {ids:Array(String)} UNION DISTINCT \
+    SELECT DISTINCT TraceId, SpanId, LinkedTraceId, LinkedSpanId \
+    FROM trace_links_by_target WHERE LinkedTraceId IN {ids:Array(String)}";
+const GLUED: &str = "SELECT DISTINCT OrderId FROM orders WHERE OrderId IN {ids:Array(String)} \
+    AND (MergedInto != '' OR notEmpty(OtherIds))";
+
+/// Reads parts of the graph.
+#[derive(Debug, Clone)]
+pub(crate) struct Loader<'a> {
+    pub(crate) store: &'a Store,
+}
+
+impl Loader<'_> {
+    /// Every order whose state may follow from what is touched.
+    pub(crate) async fn orders_touched(
+        &self,
+        touched: &Touched,
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let mut orders = touched.orders.clone();
+        let mut graph = Graph::default();
+        let mut seen: BTreeSet<String> = touched.carriers.union(&touched.named).cloned().collect();
+        if seen.is_empty() {
+            return Ok(orders);
+        }
+        self.load_names(&mut graph, &seen).await?;
+        for carrier in &touched.carriers {
+            orders.extend(graph.named_by(carrier).cloned());
+        }
+        for carrier in touched.named.iter().filter(|carrier| graph.names_provisionally(carrier)) {
+            orders.extend(graph.named_by(carrier).cloned());
+        }
+        let mut frontier = seen.clone();
+        for _ in 0..HOPS_MAX {
+            let found = self.beyond(&mut graph, &frontier, &mut seen).await?;
+            frontier = BTreeSet::new();
+            for carrier in found {
+                if graph.names_any(&carrier) {
+                    orders.extend(graph.named_by(&carrier).cloned());
+                } else {
+                    frontier.insert(carrier);
+                }
+            }
+        }
+        Ok(orders)
+    }
+
+    /// The neighbourhood of these orders.
+    pub(crate) async fn load(
+        &self,
+        orders: &BTreeSet<String>,
+    ) -> Result<Neighbourhood, StoreError> {
+        let mut near = Neighbourhood::default();
+        let mut fresh = orders.clone();
+        while !fresh.is_empty() {
+            self.load_orders(&mut near.graph, &fresh).await?;
+            near.orders.append(&mut fresh.clone());
+            let mut found = BTreeSet::new();
+            for order in &fresh {
+                found.append(&mut self.companions(&near.graph, order).await?);
+            }
+            fresh = found.difference(&near.orders).cloned().collect();
+        }
+        let carriers = near.orders.iter().flat_map(|order| near.graph.carriers_of(order));
+        let mut frontier: BTreeSet<String> = carriers.cloned().collect();
+        let mut seen = frontier.clone();
+        for _ in 0..HOPS_MAX {
+            let found = self.beyond(&mut near.graph, &frontier, &mut seen).await?;
+            frontier = found.into_iter().filter(|c| !near.graph.names_any(c)).collect();
+        }
+        Ok(near)
+    }
+
+    /// The carriers at the other ends of these carriers' links that were not seen yet, with the
+    /// orders they name.
+    async fn beyond(
+        &self,
+        graph: &mut Graph,
+        carriers: &BTreeSet<String>,
+        seen: &mut BTreeSet<String>,
+    ) -> Result<BTreeSet<String>, StoreError> {
+        if carriers.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        for row in self.read::<LinkRow>(LINKS, carriers, "find links of traces").await? {
+            graph.add_link(Link {
+                carrier: row.trace_id,
+                span_id: row.span_id,
+                other: row.linked_trace_id,
+                other_span_id: row.linked_span_id,
+            });
+        }
+        let ends = carriers.iter().flat_map(|carrier| graph.linked_with(carrier));
+        let found: BTreeSet<String> = ends.filter(|end| !seen.contains(*end)).cloned().collect();
+        seen.extend(found.iter().cloned());
+        self.load_names(graph, &found).await?;
+        Ok(found)
+    }
+
+    /// What the orders are called and what names them, and whom else that names.
+    async fn load_orders(
+        &self,
+        graph: &mut Graph,
+        orders: &BTreeSet<String>,
+    ) -> Result<(), StoreError> {
+        for order in orders {
+            graph.add_order(order);
+        }
+        let aliases = self.read::<AliasRow>(ALIASES_OF_ORDERS, orders, "find names of orders");
+        let namings = self.read::<NamingRow>(NAMINGS_OF_ORDERS, orders, "find traces of orders");
+        let (aliases, namings) = tokio::try_join!(aliases, namings)?;
+        let mut keys: BTreeSet<String> = BTreeSet::new();
+        let mut traces: BTreeSet<String> = BTreeSet::new();
+        for row in aliases {
+            keys.insert(row.alias.clone());
+            add_alias(graph, row);
+        }
+        for row in namings {
+            if !row.trace_id.is_empty() {
+                traces.insert(row.trace_id.clone());
+            }
+            add_naming(graph, row);
+        }
+        keys.extend(orders.iter().flat_map(|order| graph.number_keys(order).collect::<Vec<_>>()));
+        let others = self.read::<AliasRow>(ALIASES, &keys, "find orders by name");
+        let names = self.read_namings(&traces);
+        let (others, names) = tokio::try_join!(others, names)?;
+        others.into_iter().for_each(|row| add_alias(graph, row));
+        names.into_iter().for_each(|row| add_naming(graph, row));
+        Ok(())
+    }
+
+    /// The orders that are, or may have been until now, one with this one.
+    async fn companions(
+        &self,
+        graph: &Graph,
+        order: &str,
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let mut found = BTreeSet::new();
+        for key in graph.number_keys(order) {
+            let orders = graph.orders_of_number(&key);
+            if orders.len() <= COMPANIONS_MAX {
+                found.extend(orders.into_iter().cloned());
+            } else {
+                let orders = orders.into_iter().cloned().collect();
+                let glued = self.read::<String>(GLUED, &orders, "find orders glued until now");
+                found.extend(glued.await?);
+            }
+        }
+        for carrier in graph.carriers_of(order).filter(|c| graph.names_provisionally(c)) {
+            found.extend(graph.named_by(carrier).take(COMPANIONS_MAX).cloned());
+        }
+        Ok(found)
+    }
+
+    /// The orders that carriers name.
+    async fn load_names(
+        &self,
+        graph: &mut Graph,
+        carriers: &BTreeSet<String>,
+    ) -> Result<(), StoreError> {
+        let (messages, traces): (Vec<_>, Vec<_>) =
+            carriers.iter().partition(|carrier| message_of(carrier).is_some());
+        let keys = messages.into_iter().filter_map(|c| message_of(c)).map(str::to_owned).collect();
+        let traces = traces.into_iter().cloned().collect();
+        let aliases = self.read::<AliasRow>(ALIASES, &keys, "find orders of messages");
+        let (aliases, namings) = tokio::try_join!(aliases, self.read_namings(&traces))?;
+        let of_messages = aliases.into_iter().filter(|row| row.alias_kind == ALIAS_MESSAGE_ID);
+        of_messages.for_each(|row| add_alias(graph, row));
+        namings.into_iter().for_each(|row| add_naming(graph, row));
+        Ok(())
+    }
+
+    async fn read_namings(&self, traces: &BTreeSet<String>) -> Result<Vec<NamingRow>, StoreError> {
+        self.read::<NamingRow>(NAMINGS, traces, "find orders of traces").await
+    }
+
+    async fn read<T>(
+        &self,
+        sql: &str,
+        ids: &BTreeSet<String>,
+        doing: &'static str,
+    ) -> Result<Vec<T>, StoreError>
+    where
+        T: clickhouse::RowOwned + clickhouse::RowRead,
+    {
+        let ids: Vec<&String> = ids.iter().filter(|id| !id.is_empty()).collect();
+        let mut rows = Vec::new();
+        for chunk in ids.chunks(IDS_MAX) {
+            let query = self.store.client.query(sql).param("ids", chunk);
+            let query = query.param("names_max", NAMES_PER_CARRIER_MAX);
+            rows.append(&mut query.fetch_all::<T>().await.map_err(StoreError::doing(doing))?);
+        }
+        Ok(rows)
+    }
+}
+
+fn add_naming(graph: &mut Graph, row: NamingRow) {
+    graph.add_naming(Naming {
+        carrier: row.trace_id,
+        span_id: row.span_id,
+        order_id: row.order_id,
+        provisional: row.provisional == 1,
+    });
+}
+
+fn add_alias(graph: &mut Graph, row: AliasRow) {
+    match row.alias_kind.as_str() {
+        ALIAS_ORDER_ID => graph.add_order(&row.order_id),
+        ALIAS_PARTNER_NUMBER => {
+            graph.add_order(&row.order_id);
+            graph.add_number(Number { key: row.alias, scope: row.scope, order_id: row.order_id });
+        }
+        ALIAS_MESSAGE_ID => graph.add_naming(Naming {
+            carrier: message_carrier(&row.alias),
+            span_id: String::new(),
+            order_id: row.order_id,
+            provisional: row.provisional == 1,
+        }),
+        _ => {}
+    }
+}

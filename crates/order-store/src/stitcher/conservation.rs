@@ -1,0 +1,75 @@
+//! Conservation: what the facts name is what the board counts.
+
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+
+use super::Stitcher;
+use crate::UnixMillis;
+use crate::error::StoreError;
+
+/// One check. Nothing is lost and nothing counted twice when the difference is 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Row, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Conservation {
+    /// Order ids that the facts name.
+    pub named: u64,
+    /// Orders as the board counts them: open ones, and settled ones by bucket.
+    pub derived: u64,
+    /// Ids that turned out to be another id of an order.
+    pub merged: u64,
+    /// `named - merged - derived`: 0 once the stitcher has caught up.
+    pub difference: i64,
+}
+
+#[derive(Row, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct CheckRow<'a> {
+    checker: &'a str,
+    checked_at: UnixMillis,
+    named: u64,
+    derived: u64,
+    merged: u64,
+}
+
+impl Stitcher {
+    /// Counts the facts and the states. Reads every order id: its price grows with the store, so
+    /// the caller paces it.
+    ///
+    /// # Errors
+    /// The store could not be reached or refused.
+    pub async fn conservation(&self) -> Result<Conservation, StoreError> {
+        self.store
+            .client
+            .query("SELECT Named, Derived, Merged, Difference FROM conservation_v1")
+            .fetch_one()
+            .await
+            .map_err(StoreError::doing("check conservation"))
+    }
+
+    /// Writes a check down, for the board.
+    ///
+    /// # Errors
+    /// The store could not be reached or refused.
+    pub async fn record_conservation(
+        &self,
+        checker: &str,
+        found: Conservation,
+    ) -> Result<(), StoreError> {
+        let doing = || StoreError::doing("write a check of conservation down");
+        let checked_at = self.store_clock().await? / order_model::time::NANOS_PER_MILLI;
+        let Conservation { named, derived, merged, .. } = found;
+        let row = CheckRow { checker, checked_at, named, derived, merged };
+        let insert = self.store.client.insert::<CheckRow<'_>>("conservation_checks").await;
+        let mut insert = insert.map_err(doing())?;
+        insert.write(&row).await.map_err(doing())?;
+        insert.end().await.map_err(doing())
+    }
+
+    /// Counts the settled orders of every bucket again: mends counts that differ.
+    ///
+    /// # Errors
+    /// The store could not be reached or refused.
+    pub async fn recount_all(&self) -> Result<(), StoreError> {
+        self.recount(&(0..4096).collect()).await
+    }
+}

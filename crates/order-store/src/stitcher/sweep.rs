@@ -1,0 +1,314 @@
+//! What nobody touched in memory: work of stitchers that fell silent, orders whose time has come,
+//! orders of an older lifecycle, and, on demand, everything.
+
+use std::collections::{BTreeSet, HashMap};
+
+use clickhouse::Row;
+use order_model::time::NANOS_PER_MILLI;
+use serde::{Deserialize, Serialize};
+
+use super::{STITCH_ORDERS_MAX, Stitched, Stitcher};
+use crate::UnixMillis;
+use crate::error::StoreError;
+use crate::rows::Touched;
+
+/// A stitcher that has said nothing for this long is silent: another takes its work over.
+const SILENT_AFTER_MS: i64 = 30_000;
+/// An insert is done this long after the store read its clock for `InsertedAt`, or never: as long
+/// as the longest statement.
+const INSERT_MAX_MS: i64 = 60_000;
+/// Orders of one page when all are gone through.
+const PAGE_ORDERS: u32 = 10_000;
+/// Orders of an older lifecycle that one sweep derives.
+const OUTDATED_MAX: u32 = 20_000;
+/// Rows of ended orders stay in `orders_open` this long: far longer than a derivation may take,
+/// so that no older one can bring an order back; and for as long as rules look at what ended.
+const ENDED_KEPT_SECONDS: u32 = 86_400;
+
+/// Who this stitcher is, and how far its sweeps have come.
+#[derive(Debug, Clone)]
+pub struct SweepState {
+    /// Unique per process.
+    name: String,
+    /// Whether the first sweep is done.
+    began: bool,
+}
+
+impl SweepState {
+    /// A new stitcher of that unique name.
+    #[must_use]
+    pub fn new(name: String) -> Self {
+        Self { name, began: false }
+    }
+}
+
+/// How far a stitcher has come, for the others and for the board.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Age of the oldest touch that waits, milliseconds; 0 when none does.
+    pub lag_ms: i64,
+    /// Whether it has stopped in order, with nothing left.
+    pub stopped: bool,
+}
+
+#[derive(Row, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct StitcherRow {
+    stitcher: String,
+    said_at: UnixMillis,
+    stitched_until: UnixMillis,
+    lag_ms: i64,
+    stopped: u8,
+}
+
+#[derive(Row, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct OrderTime {
+    order_id: String,
+    at: UnixMillis,
+}
+
+impl Stitcher {
+    /// Derives what was missed. The first sweep of a process goes through what any stitcher may
+    /// have left; later ones take over from those that fall silent. Orders whose time has come and
+    /// open orders of an older lifecycle are derived each time.
+    ///
+    /// # Errors
+    /// As [`Stitcher::stitch`]; the next sweep looks at the same again.
+    pub async fn sweep(&self, state: &mut SweepState) -> Result<Stitched, StoreError> {
+        let now = self.store_clock().await? / NANOS_PER_MILLI;
+        let peers = self.running_peers(&state.name).await?;
+        let silent: Vec<&StitcherRow> =
+            peers.iter().filter(|peer| peer.said_at < now - SILENT_AFTER_MS).collect();
+        let mut stitched = Stitched::default();
+        let since = if state.began {
+            silent.iter().map(|peer| peer.stitched_until).min()
+        } else if self.first_ever().await? {
+            Some(0)
+        } else {
+            peers.iter().map(|peer| peer.stitched_until).min()
+        };
+        if let Some(since) = since {
+            stitched.orders += self.take_over((since - INSERT_MAX_MS).max(0)).await?.orders;
+        }
+        for peer in silent {
+            tracing::warn!(stitcher = peer.stitcher, "took over from a stitcher that fell silent");
+            self.record(StitcherRow { said_at: now, stopped: 1, ..peer.copy() }).await?;
+        }
+        state.began = true;
+        stitched.orders += self.derive_all(&self.due().await?, false).await?.orders;
+        Ok(stitched)
+    }
+
+    /// Says how far this stitcher has come. Until it says so for the first time, nobody takes its
+    /// work over.
+    ///
+    /// # Errors
+    /// The store could not be reached or refused.
+    pub async fn report(&self, state: &SweepState, progress: Progress) -> Result<(), StoreError> {
+        let now = self.store_clock().await? / NANOS_PER_MILLI;
+        self.record(StitcherRow {
+            stitcher: state.name.clone(),
+            said_at: now,
+            stitched_until: now - progress.lag_ms,
+            lag_ms: progress.lag_ms,
+            stopped: u8::from(progress.stopped),
+        })
+        .await
+    }
+
+    /// Derives every order that the facts name, page by page; `told` hears how many are done and
+    /// the last id. Begin after an id to go on where another run ended.
+    ///
+    /// # Errors
+    /// As [`Stitcher::stitch`].
+    pub async fn restitch(
+        &self,
+        after: &str,
+        mut told: impl FnMut(usize, &str) + Send,
+    ) -> Result<Stitched, StoreError> {
+        let mut stitched = Stitched::default();
+        let mut after = after.to_owned();
+        loop {
+            let page = self.page_of_orders(&after, 0).await?;
+            let Some(last) = page.last() else { break };
+            after = last.order_id.clone();
+            let orders = page.into_iter().map(|order| order.order_id).collect();
+            stitched.orders += self.derive_all(&orders, false).await?.orders;
+            told(stitched.orders, &after);
+        }
+        self.recount(&(0..4096).collect()).await?;
+        Ok(stitched)
+    }
+
+    /// Merges the open orders and lets go of those that ended over a day ago. Merged first: a
+    /// row that says "ended" must not go before the rows it replaces.
+    ///
+    /// # Errors
+    /// The store could not be reached or refused.
+    pub async fn tidy(&self) -> Result<(), StoreError> {
+        for statement in [
+            "OPTIMIZE TABLE orders_open FINAL".to_owned(),
+            format!(
+                "ALTER TABLE orders_open DELETE WHERE IsOpen = 0 \
+                 AND DerivedAt < now64(9) - toIntervalSecond({ENDED_KEPT_SECONDS})"
+            ),
+        ] {
+            let tidied = self.store.client.query(&statement).execute().await;
+            tidied.map_err(StoreError::doing("tidy the open orders"))?;
+        }
+        Ok(())
+    }
+
+    async fn record(&self, row: StitcherRow) -> Result<(), StoreError> {
+        let doing = || StoreError::doing("say how far the stitcher has come");
+        let insert = self.store.client.insert::<StitcherRow>("stitchers").await;
+        let mut insert = insert.map_err(doing())?;
+        insert.write(&row).await.map_err(doing())?;
+        insert.end().await.map_err(doing())
+    }
+
+    async fn running_peers(&self, own: &str) -> Result<Vec<StitcherRow>, StoreError> {
+        self.store
+            .client
+            .query("SELECT ?fields FROM stitchers FINAL WHERE Stopped = 0 AND Stitcher != {own:String}")
+            .param("own", own)
+            .fetch_all()
+            .await
+            .map_err(StoreError::doing("find stitchers that fell silent"))
+    }
+
+    async fn first_ever(&self) -> Result<bool, StoreError> {
+        let known: u64 = self
+            .store
+            .client
+            .query("SELECT count() FROM stitchers")
+            .fetch_one()
+            .await
+            .map_err(StoreError::doing("find stitchers"))?;
+        Ok(known == 0)
+    }
+
+    /// Derives what was inserted since, unless a derivation certainly saw it.
+    async fn take_over(&self, since: UnixMillis) -> Result<Stitched, StoreError> {
+        let mut stitched = Stitched::default();
+        let mut after = String::new();
+        loop {
+            let page = self.page_of_orders(&after, since).await?;
+            let Some(last) = page.last() else { break };
+            after = last.order_id.clone();
+            let derived = self.derived_at(&page).await?;
+            let missed = page.into_iter().filter(|order| {
+                derived.get(&order.order_id).is_none_or(|at| *at < order.at + INSERT_MAX_MS)
+            });
+            let orders = missed.map(|order| order.order_id).collect();
+            stitched.orders += self.stitch_counting(&Touched { orders, ..Touched::default() }, true)
+                .await?
+                .orders;
+        }
+        if since > 0 {
+            let (carriers, named) = self.carriers_since(since).await?;
+            let mut touched = Touched { carriers, named, ..Touched::default() };
+            while !touched.is_empty() {
+                let part = touched.take(STITCH_ORDERS_MAX);
+                stitched.orders += self.stitch_counting(&part, true).await?.orders;
+            }
+        }
+        Ok(stitched)
+    }
+
+    /// Orders named by facts inserted since, in the order of their ids. Every fact with an order
+    /// comes with a naming of it.
+    async fn page_of_orders(
+        &self,
+        after: &str,
+        since: UnixMillis,
+    ) -> Result<Vec<OrderTime>, StoreError> {
+        self.store
+            .client
+            .query(
+                "SELECT OrderId, toUnixTimestamp64Milli(max(order_traces.InsertedAt)) AS At \
+                 FROM order_traces WHERE OrderId > {after:String} \
+                 AND InsertedAt >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') \
+                 GROUP BY OrderId ORDER BY OrderId LIMIT {page:UInt32} \
+                 SETTINGS optimize_aggregation_in_order = 1",
+            )
+            .param("after", after)
+            .param("since", since)
+            .param("page", PAGE_ORDERS)
+            .fetch_all()
+            .await
+            .map_err(StoreError::doing("go through the orders"))
+    }
+
+    async fn derived_at(
+        &self,
+        orders: &[OrderTime],
+    ) -> Result<HashMap<String, UnixMillis>, StoreError> {
+        let ids: Vec<&String> = orders.iter().map(|order| &order.order_id).collect();
+        let rows: Vec<OrderTime> = self
+            .store
+            .client
+            .query(
+                "SELECT OrderId, intDiv(toUnixTimestamp64Nano(max(DerivedAt)), 1000000) AS At \
+                 FROM orders WHERE OrderId IN {ids:Array(String)} GROUP BY OrderId",
+            )
+            .param("ids", ids)
+            .fetch_all()
+            .await
+            .map_err(StoreError::doing("find when orders were derived"))?;
+        Ok(rows.into_iter().map(|row| (row.order_id, row.at)).collect())
+    }
+
+    /// Carriers that got facts without an order, or links, and carriers that were named, since.
+    async fn carriers_since(
+        &self,
+        since: UnixMillis,
+    ) -> Result<(BTreeSet<String>, BTreeSet<String>), StoreError> {
+        let read = |sql: &'static str| async move {
+            let query = self.store.client.query(sql).param("since", since);
+            let found = query.fetch_all::<String>().await;
+            found.map_err(StoreError::doing("find traces that were touched"))
+        };
+        let carriers = read(
+            "SELECT DISTINCT Carrier FROM order_events WHERE OrderId = '' \
+             AND InsertedAt >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') \
+             UNION DISTINCT SELECT DISTINCT Carrier FROM order_heartbeats WHERE OrderId = '' \
+             AND InsertedAt >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') \
+             UNION DISTINCT SELECT arrayJoin([TraceId, LinkedTraceId]) AS Carrier FROM trace_links \
+             WHERE InsertedAt >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')",
+        );
+        let named = read(
+            "SELECT DISTINCT TraceId FROM order_traces WHERE TraceId != '' \
+             AND InsertedAt >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') \
+             UNION DISTINCT SELECT DISTINCT concat('message:', Alias) AS TraceId \
+             FROM order_aliases WHERE AliasKind = 'message_id' \
+             AND InsertedAt >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')",
+        );
+        let (carriers, named) = tokio::try_join!(carriers, named)?;
+        Ok((carriers.into_iter().collect(), named.into_iter().collect()))
+    }
+
+    /// Orders whose time has come, and open ones of an older lifecycle.
+    async fn due(&self) -> Result<BTreeSet<String>, StoreError> {
+        let found: Vec<String> = self
+            .store
+            .client
+            .query(
+                "SELECT OrderId FROM orders_open FINAL WHERE IsOpen = 1 AND (RefoldAt <= now64(3) \
+                 OR LifecycleAt != (SELECT AppliedAt FROM lifecycle_v1)) \
+                 ORDER BY OrderId LIMIT {most:UInt32}",
+            )
+            .param("most", OUTDATED_MAX)
+            .fetch_all()
+            .await
+            .map_err(StoreError::doing("find orders whose time has come"))?;
+        Ok(found.into_iter().collect())
+    }
+}
+
+impl StitcherRow {
+    fn copy(&self) -> Self {
+        Self { stitcher: self.stitcher.clone(), ..*self }
+    }
+}
