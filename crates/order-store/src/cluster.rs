@@ -14,7 +14,7 @@ use std::fmt;
 
 pub use placement::{Placement, placement};
 
-use crate::schema::without_comments;
+use crate::schema::{migrations, without_comments};
 
 /// What a cluster is called, and the database in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,13 +93,47 @@ impl fmt::Display for ClusterLayout {
 /// See [`ClusterError`]; every migration of Waybill is tested to give none.
 pub fn statements(migration: &str, layout: &ClusterLayout) -> Result<Vec<String>, ClusterError> {
     let mut rewritten = Vec::new();
-    for statement in without_comments(migration).split(";\n") {
-        let statement = statement.trim();
-        if !statement.is_empty() {
-            rewritten.extend(rewrite::rewrite(statement, layout)?);
-        }
+    for statement in split(migration) {
+        rewritten.extend(rewrite::rewrite(&statement, layout)?);
     }
     Ok(rewritten)
+}
+
+/// The statements of a migration as they are, for one server.
+#[must_use]
+pub fn split(migration: &str) -> Vec<String> {
+    without_comments(migration)
+        .split(";\n")
+        .map(|statement| statement.trim().trim_end_matches(';'))
+        .filter(|statement| !statement.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The whole schema as a script for `clickhouse-client --multiquery`, each statement ended by `;`:
+/// for one server, or for a cluster. Running it again changes nothing.
+///
+/// # Errors
+/// See [`ClusterError`].
+pub fn script(database: &str, cluster: Option<&str>) -> Result<String, ClusterError> {
+    let layout = ClusterLayout::new(cluster.unwrap_or("none"), database)?;
+    let create = match cluster {
+        Some(_) => layout.create_database(),
+        None => format!("CREATE DATABASE IF NOT EXISTS `{database}`"),
+    };
+    let mut script = format!("{create};\n\nUSE `{database}`;\n");
+    for (number, name, text) in migrations() {
+        script.push_str(&format!("\n-- {number:03}_{name}\n"));
+        let statements = match cluster {
+            Some(_) => statements(text, &layout)?,
+            None => split(text),
+        };
+        for statement in statements {
+            script.push_str(&statement);
+            script.push_str(";\n\n");
+        }
+    }
+    Ok(script)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub use lag::ReplicaHealth;
 pub use replicas::{REPLICAS_MAX, ReplicaSettings, ReplicaUrls};
 pub use route::{PROBE_INTERVAL, PROBE_TIME_MAX, ReadStatus, ReplicaStatus};
 
+use crate::cluster::{self, ClusterError, ClusterLayout};
 use crate::error::StoreError;
 use route::{Endpoint, Route};
 
@@ -79,6 +80,7 @@ pub struct Store {
     pub(crate) client: Client,
     pub(crate) database: String,
     route: Arc<Route>,
+    layout: Option<Arc<ClusterLayout>>,
 }
 
 impl fmt::Debug for Store {
@@ -113,7 +115,30 @@ impl Store {
             |url: &String| Endpoint { url: url.clone(), client: client.clone().with_url(url) };
         let primary = endpoint(&settings.store_url);
         let route = Route::new(primary, urls.iter().map(endpoint).collect(), lag_max);
-        Self { client, database: settings.store_database.clone(), route: Arc::new(route) }
+        Self {
+            client,
+            database: settings.store_database.clone(),
+            route: Arc::new(route),
+            layout: None,
+        }
+    }
+
+    /// The same store as a cluster: its schema is made on every server.
+    #[must_use]
+    pub fn in_cluster(mut self, layout: ClusterLayout) -> Self {
+        self.layout = Some(Arc::new(layout));
+        self
+    }
+
+    /// The statements that do to this store what `text` says for one server.
+    ///
+    /// # Errors
+    /// The store is a cluster and a statement has no form for one.
+    pub fn ddl(&self, text: &str) -> Result<Vec<String>, ClusterError> {
+        match &self.layout {
+            Some(layout) => cluster::statements(text, layout),
+            None => Ok(cluster::split(text)),
+        }
     }
 
     /// Asks where reads go now. On a failure that another server may not have the question goes

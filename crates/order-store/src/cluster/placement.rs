@@ -24,7 +24,7 @@ const BY_ORDER: Placement = Placement::Sharded("cityHash64(OrderId)");
 const BY_TRACE: Placement = Placement::Sharded("cityHash64(TraceId)");
 
 /// Every table of the migrations. A table that is missing here is an error, not a guess.
-const PLACEMENTS: [(&str, Placement); 20] = [
+const PLACEMENTS: [(&str, Placement); 22] = [
     ("otel_traces", BY_TRACE),
     ("otel_traces_trace_id_ts", BY_TRACE),
     // Log records have no identity. Those outside of traces are spread by their time.
@@ -43,12 +43,16 @@ const PLACEMENTS: [(&str, Placement); 20] = [
     ("aliases_of_orders", BY_ORDER),
     ("orders", BY_ORDER),
     ("orders_open", BY_ORDER),
-    ("settled_counts", Placement::Scattered),
+    ("orders_settled", BY_ORDER),
+    // Placed by order, counted by bucket: the stitcher counts a bucket over all shards and writes
+    // the count to the one shard of the bucket.
+    ("orders_by_bucket", BY_ORDER),
+    ("settled_counts", Placement::Sharded("cityHash64(Bucket)")),
     ("alert_history", BY_ORDER),
-    ("queue_depth", Placement::Sharded("cityHash64(Queue)")),
     ("lifecycles", Placement::Whole),
     ("schema_migrations", Placement::Whole),
     ("stitchers", Placement::Whole),
+    ("conservation_checks", Placement::Whole),
 ];
 
 /// Where the rows of that table lie; none for a name that is no table of ours.

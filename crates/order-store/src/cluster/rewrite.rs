@@ -36,6 +36,13 @@ pub(super) fn rewrite(text: &str, layout: &ClusterLayout) -> Result<Vec<String>,
     if statement.are(0, &["ALTER", "TABLE"]) {
         return alter_table(&statement, layout);
     }
+    if statement.are(0, &["OPTIMIZE", "TABLE"]) {
+        let (table, place) = placed(&statement, 2)?;
+        let mut edits = Edits::default();
+        let name = statement.tokens[2].place.clone();
+        edits.put(name, format!("{} {layout}", place.local_name(table)));
+        return Ok(vec![edits.apply(text)]);
+    }
     if statement.are(0, &["INSERT", "INTO"]) {
         // Through the Distributed names, once, from wherever it is sent.
         return Ok(vec![text.to_owned()]);

@@ -28,6 +28,8 @@ CREATE VIEW IF NOT EXISTS seen_v1 AS SELECT count() AS n FROM order_traces;
 ALTER TABLE order_traces ADD COLUMN IF NOT EXISTS Kind LowCardinality(String), \
     ADD INDEX k Kind TYPE set(2), MODIFY SETTING non_replicated_deduplication_window = 200;
 ALTER TABLE lifecycles ADD COLUMN Note String;
+OPTIMIZE TABLE order_traces FINAL;
+ALTER TABLE order_traces DELETE WHERE OrderId = '';
 DROP VIEW IF EXISTS seen_v1;
 DROP TABLE IF EXISTS trace_orders;
 INSERT INTO order_traces (OrderId) SELECT OrderId FROM orders;
@@ -76,13 +78,13 @@ fn names_cannot_carry_sql() {
 /// Every `CREATE TABLE` of the migrations: name and statement.
 fn tables() -> Vec<(String, String)> {
     let mut found = Vec::new();
-    for (_, _, text) in crate::schema::migrations() {
-        for text in without_comments(text).split(";\n").map(str::trim) {
-            let statement = Statement::new(text);
+    for (_, _, text) in migrations() {
+        for text in split(text) {
+            let statement = Statement::new(&text);
             if statement.are(0, &["CREATE", "TABLE"]) {
                 let guarded = statement.are(2, &["IF", "NOT", "EXISTS"]);
                 let name = statement.name(if guarded { 5 } else { 2 }).unwrap();
-                found.push((name.to_owned(), text.to_owned()));
+                found.push((name.to_owned(), text.clone()));
             }
         }
     }
@@ -91,10 +93,21 @@ fn tables() -> Vec<(String, String)> {
 
 #[test]
 fn every_migration_has_a_form_for_a_cluster() {
-    for (number, name, text) in crate::schema::migrations() {
+    for (number, name, text) in migrations() {
         let made = statements(text, &layout());
         assert!(made.is_ok(), "{number} {name}: {made:?}");
     }
+}
+
+#[test]
+fn a_script_is_for_one_server_or_for_all() {
+    let one = script("waybill", None).unwrap();
+    assert!(!one.contains("ON CLUSTER") && !one.contains("Replicated"), "{one}");
+    let all = script("waybill", Some("main")).unwrap();
+    let created = all.matches("CREATE ").count();
+    assert!(created > one.matches("CREATE ").count());
+    assert_eq!(created, all.matches(" ON CLUSTER 'main'").count());
+    assert!(script("way`bill", None).is_err());
 }
 
 /// Rows that fold each other have the same sorting key, so a shard picked by columns of it holds
@@ -128,7 +141,7 @@ fn the_sharding_key_is_made_of_the_sorting_key() {
 /// `FINAL` folds within a shard only: a scattered table is aggregated by whoever reads it.
 #[test]
 fn scattered_tables_are_never_read_with_final() {
-    for (_, name, text) in crate::schema::migrations() {
+    for (_, name, text) in migrations() {
         let text = without_comments(text);
         let statement = Statement::new(&text);
         for at in 0..statement.tokens.len() {

@@ -1,9 +1,9 @@
 //! How far a replica is behind, measured from the data, and which replica to read. Pure.
 //!
-//! A watermark is a number that only grows as rows come in: the latest time of receipt the store
-//! knows, in milliseconds. A replica that has not reached a watermark is as late as it is since
-//! the primary was first seen with it. So an idle store has no lag, and nobody has to write
-//! heartbeats.
+//! A watermark is a number that only grows as rows come in: the latest time of receipt that the
+//! store knows, or until when orders are stitched, in milliseconds. A replica that has not reached
+//! a watermark is as late as it is since the primary was first seen with it. So an idle store has
+//! no lag, however long ago its last row came.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -12,15 +12,37 @@ use std::time::{Duration, Instant};
 /// lag is then taken for longer than it is, never for shorter.
 const SAMPLES_MAX: usize = 512;
 
-/// Which watermarks the primary had, and since when.
+/// Watermarks that are followed; a replica is as late as it is by the worst of them.
+pub(super) const WATERMARKS: usize = 2;
+
+/// The histories of all watermarks.
 #[derive(Debug, Default)]
-pub(super) struct History {
+pub(super) struct Histories([History; WATERMARKS]);
+
+impl Histories {
+    /// The primary was seen with those watermarks.
+    pub(super) fn saw(&mut self, at: Instant, watermarks: [i64; WATERMARKS]) {
+        for (history, watermark) in self.0.iter_mut().zip(watermarks) {
+            history.saw(at, watermark);
+        }
+    }
+
+    /// How far a replica with those watermarks is behind.
+    pub(super) fn lag(&self, now: Instant, watermarks: [i64; WATERMARKS]) -> Duration {
+        let each = self.0.iter().zip(watermarks);
+        each.map(|(history, watermark)| history.lag(now, watermark)).max().unwrap_or_default()
+    }
+}
+
+/// Which values of a watermark the primary had, and since when.
+#[derive(Debug, Default)]
+struct History {
     samples: VecDeque<(Instant, i64)>,
 }
 
 impl History {
     /// The primary was seen with that watermark.
-    pub(super) fn saw(&mut self, at: Instant, watermark: i64) {
+    fn saw(&mut self, at: Instant, watermark: i64) {
         match self.samples.back() {
             Some((_, newest)) if *newest == watermark => return,
             // Less than before: another store stands there now, and what was known is void.
@@ -38,7 +60,7 @@ impl History {
     }
 
     /// How far a replica with that watermark is behind.
-    pub(super) fn lag(&self, now: Instant, watermark: i64) -> Duration {
+    fn lag(&self, now: Instant, watermark: i64) -> Duration {
         let missing = self.samples.iter().position(|(_, primary)| *primary > watermark);
         let Some((index, (since, primary))) =
             missing.and_then(|at| Some((at, self.samples.get(at)?)))

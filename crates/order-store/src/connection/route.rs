@@ -10,7 +10,7 @@ use clickhouse::{Client, Row};
 use serde::Deserialize;
 use tokio::sync::watch;
 
-use super::lag::{History, ReplicaHealth, choose};
+use super::lag::{Histories, ReplicaHealth, WATERMARKS, choose};
 use crate::error::StoreError;
 
 /// How often each replica is asked: a dead one is left alone, and a lag is known, to within this
@@ -24,10 +24,11 @@ const GOOD_PROBES: u32 = 2;
 /// Replicas that one read tries before the primary.
 const READ_REPLICAS_MAX: usize = 2;
 
-/// The watermark, and what the engine says of its own replication. Where no table is replicated
-/// `system.replicas` is empty and says nothing.
+/// The watermarks (facts received, states derived), and what the engine says of its own
+/// replication. Where no table is replicated `system.replicas` is empty and says nothing.
 const PROBE: &str = "SELECT \
-    (SELECT max(toUnixTimestamp64Milli(LastReceivedAt)) FROM sources) AS Watermark, \
+    (SELECT max(toUnixTimestamp64Milli(LastReceivedAt)) FROM sources) AS Received, \
+    (SELECT max(toUnixTimestamp64Milli(StitchedUntil)) FROM stitchers) AS Stitched, \
     (SELECT max(absolute_delay) FROM system.replicas WHERE database = currentDatabase()) \
         AS DelaySeconds, \
     (SELECT max(is_readonly OR is_session_expired) FROM system.replicas \
@@ -36,9 +37,16 @@ const PROBE: &str = "SELECT \
 #[derive(Row, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Probe {
-    watermark: Option<i64>,
+    received: Option<i64>,
+    stitched: Option<i64>,
     delay_seconds: Option<u64>,
     cut_off: Option<u8>,
+}
+
+impl Probe {
+    fn watermarks(&self) -> [i64; WATERMARKS] {
+        [self.received.unwrap_or(0), self.stitched.unwrap_or(0)]
+    }
 }
 
 /// A server that can be read.
@@ -60,7 +68,7 @@ pub(super) struct Route {
 }
 
 struct Known {
-    history: History,
+    history: Histories,
     health: Vec<ReplicaHealth>,
     good_probes: Vec<u32>,
     current: Option<usize>,
@@ -109,7 +117,7 @@ impl fmt::Debug for Route {
 impl Route {
     pub(super) fn new(primary: Endpoint, replicas: Vec<Endpoint>, lag_max: Duration) -> Self {
         let known = Known {
-            history: History::default(),
+            history: Histories::default(),
             health: vec![ReplicaHealth::Unknown; replicas.len()],
             good_probes: vec![GOOD_PROBES; replicas.len()],
             current: None,
@@ -190,7 +198,7 @@ impl Route {
             tracing::info!(endpoint = self.primary.url, answers, "primary of the read path turned");
         }
         if let Ok(primary) = primary {
-            known.history.saw(begun, primary.watermark.unwrap_or(0));
+            known.history.saw(begun, primary.watermarks());
         }
         for (index, probed) in replicas.into_iter().enumerate() {
             self.judge(&mut known, index, probed);
@@ -204,7 +212,7 @@ impl Route {
                 (ReplicaHealth::Down, "cut off from replication".to_owned())
             }
             Ok(probe) => {
-                let by_data = known.history.lag(Instant::now(), probe.watermark.unwrap_or(0));
+                let by_data = known.history.lag(Instant::now(), probe.watermarks());
                 let by_queue = Duration::from_secs(probe.delay_seconds.unwrap_or(0));
                 (ReplicaHealth::Behind(by_data.max(by_queue)), String::new())
             }
