@@ -86,6 +86,8 @@ pub struct SignalCounts(Arc<Counters>);
 struct Counters {
     stages: AtomicU64,
     beats: AtomicU64,
+    #[cfg(feature = "otlp")]
+    unsent: AtomicU64,
     refused: [AtomicU64; Refusal::ALL.len()],
 }
 
@@ -100,6 +102,14 @@ impl SignalCounts {
     #[must_use]
     pub fn beats(&self) -> u64 {
         self.0.beats.load(Ordering::Relaxed)
+    }
+
+    /// Spans and log records of the service, signals among them, that the exporters of
+    /// [`crate::pipeline`] gave up after all retries.
+    #[cfg(feature = "otlp")]
+    #[must_use]
+    pub fn unsent(&self) -> u64 {
+        self.0.unsent.load(Ordering::Relaxed)
     }
 
     /// How often something was refused for that reason.
@@ -121,6 +131,11 @@ impl SignalCounts {
 
     pub(crate) fn sent_beat(&self) {
         self.0.beats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[cfg(feature = "otlp")]
+    pub(crate) fn gave_up(&self, items: usize) {
+        self.0.unsent.fetch_add(items as u64, Ordering::Relaxed);
     }
 
     /// Counts, and says so the first time. What was refused is not logged: a text in the wrong

@@ -1,12 +1,12 @@
 //! Providers that export to an endpoint by OTLP, set so that a signal leaves at once: the batch
 //! processors wait 200 ms, not the 1 s (logs) and 5 s (spans) that are the SDK's defaults.
 
+mod exporters;
+
 use std::time::Duration;
 
 use opentelemetry::{Key, KeyValue};
-use opentelemetry_otlp::{
-    ExporterBuildError, LogExporter, Protocol as OtlpProtocol, SpanExporter, WithExportConfig,
-};
+use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkError;
 use opentelemetry_sdk::logs::{
@@ -18,6 +18,11 @@ use crate::counts::SignalCounts;
 use crate::keys::{HOST_NAME, SERVICE_INSTANCE_ID};
 use crate::processors::{OrderIdOnLogs, OrderIdOnSpans};
 use crate::signals::OrderSignals;
+use exporters::Counting;
+
+pub use exporters::{
+    EXPORT_RETRIES_MAX, EXPORT_RETRY_DELAY_MAX, EXPORT_RETRY_DELAY_MIN, EXPORT_TIMEOUT,
+};
 
 /// How long a signal waits for others before it leaves.
 pub const SIGNAL_DELAY_DEFAULT: Duration = Duration::from_millis(200);
@@ -26,8 +31,6 @@ pub const SIGNAL_DELAY_DEFAULT: Duration = Duration::from_millis(200);
 pub const QUEUE_ITEMS_MAX: usize = 8_192;
 /// Spans or log records of one export request.
 pub const BATCH_ITEMS_MAX: usize = 512;
-/// How long one export request may take.
-pub const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long stopping may take, for spans and for logs each.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -141,7 +144,10 @@ impl Pipeline {
             .with_max_export_batch_size(BATCH_ITEMS_MAX)
             .with_scheduled_delay(settings.delay)
             .build();
-        let spans = BatchSpanProcessor::builder(span_exporter(settings)?).with_batch_config(batch);
+        let exporter = exporters::spans(settings)
+            .map_err(|source| PipelineError::Exporter { signal: "traces", source })?;
+        let exporter = Counting { exporter, counts: counts.clone() };
+        let spans = BatchSpanProcessor::builder(exporter).with_batch_config(batch);
         let tracers = SdkTracerProvider::builder()
             .with_resource(resource.clone())
             .with_span_processor(OrderIdOnSpans::counting(counts.clone()))
@@ -152,7 +158,10 @@ impl Pipeline {
             .with_max_export_batch_size(BATCH_ITEMS_MAX)
             .with_scheduled_delay(settings.delay)
             .build();
-        let logs = BatchLogProcessor::builder(log_exporter(settings)?).with_batch_config(batch);
+        let exporter = exporters::logs(settings)
+            .map_err(|source| PipelineError::Exporter { signal: "logs", source })?;
+        let exporter = Counting { exporter, counts: counts.clone() };
+        let logs = BatchLogProcessor::builder(exporter).with_batch_config(batch);
         let loggers = SdkLoggerProvider::builder()
             .with_resource(resource)
             .with_log_processor(OrderIdOnLogs::counting(counts.clone()))
@@ -168,7 +177,8 @@ impl Pipeline {
     /// Sends what waits, spans and logs, and stops the exporters. Nothing is sent afterwards.
     ///
     /// # Errors
-    /// Not everything was sent in time; the other kind was tried all the same.
+    /// Not everything was sent in time; the other kind was tried all the same. What a receiver
+    /// refused is no error here, but counted in [`SignalCounts::unsent`].
     pub async fn stop(self) -> Result<(), PipelineError> {
         // Both wait for the exporters' own threads, which would hold up this one.
         let stopped = tokio::task::spawn_blocking(move || {
@@ -209,47 +219,4 @@ fn host_name() -> Option<String> {
         .ok()?;
     let name = said.trim();
     (!name.is_empty()).then(|| name.to_owned())
-}
-
-fn span_exporter(settings: &PipelineSettings) -> Result<SpanExporter, PipelineError> {
-    let built = match settings.protocol {
-        Protocol::HttpProtobuf => {
-            let exporter = SpanExporter::builder().with_http();
-            let exporter = exporter.with_protocol(OtlpProtocol::HttpBinary);
-            at(exporter.with_timeout(EXPORT_TIMEOUT), signal_url(settings, "traces")).build()
-        }
-        Protocol::Grpc => {
-            let exporter = SpanExporter::builder().with_tonic().with_timeout(EXPORT_TIMEOUT);
-            at(exporter, settings.endpoint.clone()).build()
-        }
-    };
-    built.map_err(|source| PipelineError::Exporter { signal: "traces", source })
-}
-
-fn log_exporter(settings: &PipelineSettings) -> Result<LogExporter, PipelineError> {
-    let built = match settings.protocol {
-        Protocol::HttpProtobuf => {
-            let exporter = LogExporter::builder().with_http();
-            let exporter = exporter.with_protocol(OtlpProtocol::HttpBinary);
-            at(exporter.with_timeout(EXPORT_TIMEOUT), signal_url(settings, "logs")).build()
-        }
-        Protocol::Grpc => {
-            let exporter = LogExporter::builder().with_tonic().with_timeout(EXPORT_TIMEOUT);
-            at(exporter, settings.endpoint.clone()).build()
-        }
-    };
-    built.map_err(|source| PipelineError::Exporter { signal: "logs", source })
-}
-
-fn at<E: WithExportConfig>(exporter: E, endpoint: Option<String>) -> E {
-    match endpoint {
-        Some(endpoint) => exporter.with_endpoint(endpoint),
-        None => exporter,
-    }
-}
-
-/// The path of a signal: <https://opentelemetry.io/docs/specs/otlp/#otlphttp-request>.
-fn signal_url(settings: &PipelineSettings, signal: &str) -> Option<String> {
-    let root = settings.endpoint.as_deref()?;
-    Some(format!("{}/v1/{signal}", root.trim_end_matches('/')))
 }
