@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use clickhouse::{Client, Compression};
+use clickhouse::query::Query;
+use clickhouse::{Client, Compression, RowOwned, RowRead};
 
 pub use lag::ReplicaHealth;
-pub use replicas::{REPLICAS_MAX, ReplicaSettings, ReplicaUrls};
+pub use replicas::{ClusterSettings, REPLICAS_MAX, ReplicaSettings, ReplicaUrls};
 pub use route::{PROBE_INTERVAL, PROBE_TIME_MAX, ReadStatus, ReplicaStatus};
 
 use crate::cluster::{self, ClusterError, ClusterLayout};
@@ -141,19 +142,54 @@ impl Store {
         }
     }
 
-    /// Asks where reads go now. On a failure that another server may not have the question goes
-    /// to another replica and at last to the primary, so `ask` may be called up to three times.
+    /// Every row of a question, asked where reads go now. On a failure that another server may
+    /// not have it goes to another replica and at last to the primary, so `question` may be
+    /// called up to three times.
     ///
     /// # Errors
     /// The last of the servers asked failed, or the first one refused the question itself.
-    pub async fn read<T, F>(&self, doing: &'static str, ask: F) -> Result<T, StoreError>
+    pub async fn fetch_all<T, F>(
+        &self,
+        doing: &'static str,
+        question: F,
+    ) -> Result<Vec<T>, StoreError>
     where
-        F: AsyncFn(Client) -> clickhouse::error::Result<T>,
+        T: RowOwned + RowRead,
+        F: Fn(&Client) -> Query,
     {
-        self.route.read(doing, ask).await
+        self.route.read(doing, |client| question(client).fetch_all::<T>()).await
     }
 
-    /// The client of the server that is read now, for what [`Store::read`] does not fit.
+    /// The one row of a question; see [`Store::fetch_all`].
+    ///
+    /// # Errors
+    /// As [`Store::fetch_all`], and when there is no row.
+    pub async fn fetch_one<T, F>(&self, doing: &'static str, question: F) -> Result<T, StoreError>
+    where
+        T: RowOwned + RowRead,
+        F: Fn(&Client) -> Query,
+    {
+        self.route.read(doing, |client| question(client).fetch_one::<T>()).await
+    }
+
+    /// The row of a question, if there is one; see [`Store::fetch_all`].
+    ///
+    /// # Errors
+    /// As [`Store::fetch_all`].
+    pub async fn fetch_optional<T, F>(
+        &self,
+        doing: &'static str,
+        question: F,
+    ) -> Result<Option<T>, StoreError>
+    where
+        T: RowOwned + RowRead,
+        F: Fn(&Client) -> Query,
+    {
+        self.route.read(doing, |client| question(client).fetch_optional::<T>()).await
+    }
+
+    /// The client of the server that is read now, for what
+    /// [`Store::fetch_all`] and its kin do not fit: a failure there moves nothing.
     #[must_use]
     pub fn reading(&self) -> Client {
         self.route.client().clone()

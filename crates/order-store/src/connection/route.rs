@@ -147,16 +147,17 @@ impl Route {
 
     /// Asks the replica that is read now; on a failure that another server may not have, another
     /// one, then the primary. A replica that goes down under a read is left at once.
-    pub(super) async fn read<T, F>(&self, doing: &'static str, ask: F) -> Result<T, StoreError>
+    pub(super) async fn read<T, F, A>(&self, doing: &'static str, ask: F) -> Result<T, StoreError>
     where
-        F: AsyncFn(Client) -> clickhouse::error::Result<T>,
+        F: Fn(&Client) -> A,
+        A: Future<Output = clickhouse::error::Result<T>>,
     {
         let mut tried = None;
         for _ in 0..READ_REPLICAS_MAX {
             let Some(index) = self.choose(tried) else { break };
             let Some(replica) = self.replicas.get(index) else { break };
             let answer = tokio::select! {
-                answer = ask(replica.client.clone()) => answer,
+                answer = ask(&replica.client) => answer,
                 () = self.goes_down(index) => Err(clickhouse::error::Error::TimedOut),
             };
             let error = match answer {
@@ -175,13 +176,14 @@ impl Route {
         if self.has_replicas() {
             self.primary_reads.fetch_add(1, Ordering::Relaxed);
         }
-        ask(self.primary.client.clone()).await.map_err(StoreError::doing(doing))
+        ask(&self.primary.client).await.map_err(StoreError::doing(doing))
     }
 
     async fn goes_down(&self, index: usize) {
         let Some(up) = self.up.get(index) else { return std::future::pending().await };
         if up.subscribe().wait_for(|up| !up).await.is_err() {
-            std::future::pending().await
+            // The route is gone, and the read with it.
+            std::future::pending::<()>().await;
         }
     }
 

@@ -43,17 +43,12 @@ async fn received(server: &Server, at: &str) {
 
 fn reading(primary: &Server, replicas: &[&Server]) -> Store {
     let urls = replicas.iter().map(|server| server.settings.store_url.clone()).collect();
-    let settings =
-        ReplicaSettings { store_replicas: ReplicaUrls(urls), replica_lag_max: LAG_MAX };
+    let settings = ReplicaSettings { store_replicas: ReplicaUrls(urls), replica_lag_max: LAG_MAX };
     Store::connect_reading(&primary.settings, &settings)
 }
 
 async fn who(store: &Store) -> Result<String, StoreError> {
-    store
-        .read("ask who answers", async |client: clickhouse::Client| {
-            client.query("SELECT name FROM me").fetch_one::<String>().await
-        })
-        .await
+    store.fetch_one("ask who answers", |client| client.query("SELECT name FROM me")).await
 }
 
 async fn until(store: &Store, name: &str) {
@@ -76,6 +71,21 @@ async fn the_primary_is_read_until_a_replica_has_shown_itself() {
     assert!(!status.is_primary && status.primary_answers && status.lag == Duration::ZERO);
     assert_eq!(who(&primary.store).await.unwrap(), "primary");
     assert!(primary.store.read_status().is_primary);
+}
+
+/// A handler of a web server must be able to own the read: what it borrows, and the rows.
+#[tokio::test]
+async fn a_read_can_be_spawned() {
+    let primary = engine("primary").await;
+    let store = reading(&primary, &[]);
+    let asked = async move {
+        let names = vec!["shop".to_owned()];
+        let text = "SELECT count() FROM sources WHERE Source IN {names:Array(String)}";
+        let counted: u64 =
+            store.fetch_one("count", |client| client.query(text).param("names", &names)).await?;
+        Ok::<_, StoreError>(counted)
+    };
+    assert_eq!(tokio::spawn(asked).await.unwrap().unwrap(), 1);
 }
 
 #[tokio::test]
@@ -106,9 +116,7 @@ async fn a_mistake_in_the_question_is_not_asked_again_elsewhere() {
     run(&primary, "CREATE VIEW here_only AS SELECT 1").await;
     let store = reading(&primary, &[&replica]);
     store.probe_replicas().await;
-    let answer = store.read("ask", async |client: clickhouse::Client| {
-        client.query("SELECT * FROM here_only").fetch_one::<u8>().await
-    });
+    let answer = store.fetch_one::<u8, _>("ask", |client| client.query("SELECT * FROM here_only"));
     assert!(!answer.await.unwrap_err().is_retryable());
     assert_eq!(store.read_status().failovers, 0);
 }
