@@ -46,7 +46,7 @@ async fn the_engines_parser_takes_every_generated_statement() {
 
 /// The statement as an engine without Keeper can run it: the tables of one shard and one replica.
 /// `Alias` passes reads and inserts on, as `Distributed` does.
-fn on_one_server(statement: &str) -> String {
+pub(crate) fn on_one_server(statement: &str) -> String {
     let mut text = statement.replace(" ON CLUSTER 'main'", "");
     if let Some((head, tail)) = text.split_once("ENGINE = Distributed('main', 'waybill', '") {
         let local = tail.split('\'').next().unwrap();

@@ -6,4 +6,5 @@ mod server;
 mod oracle;
 mod store;
 mod cluster;
+mod shards;
 mod replicas;
