@@ -35,6 +35,52 @@ const SPANS: [&str; 7] = [
     "UPDATE price",
 ];
 
+/// The files that the guide shows whole.
+const SHOWN_FILES: [&str; 5] = [
+    "tests/clients/python/order_signals.py",
+    "tests/clients/python/shop.py",
+    "tests/clients/javascript/order_signals.mjs",
+    "tests/clients/javascript/shop.mjs",
+    "crates/order-signal/examples/shop.rs",
+];
+
+/// In the guide a comment with the path stands before each block that is a file.
+#[test]
+fn the_guide_shows_the_files_that_run_here() -> Result<()> {
+    let guide = std::fs::read_to_string(workspace().join("docs/instrumenting.md"))?;
+    let blocks = guide.split("\n<!-- ").skip(1).map(|after| {
+        let (path, rest) = after.split_once(" -->\n```").context("a block follows its path")?;
+        let (_language, code) = rest.split_once('\n').context("a block has lines")?;
+        let code = code.split("\n```").next().unwrap_or_default();
+        Ok((path, code))
+    });
+    let blocks = blocks.collect::<Result<Vec<_>>>()?;
+    let paths: Vec<_> = blocks.iter().map(|(path, _)| *path).collect();
+    assert_eq!(paths, SHOWN_FILES);
+    for (path, shown) in blocks {
+        let file = std::fs::read_to_string(workspace().join(path))?;
+        assert_eq!(shown, file.trim_end(), "docs/instrumenting.md shows {path} as it is");
+    }
+    Ok(())
+}
+
+/// Every attribute that the guide names is read by the default lifecycle, or is a resource's.
+#[test]
+fn the_guide_names_attributes_that_are_read() -> Result<()> {
+    let guide = std::fs::read_to_string(workspace().join("docs/instrumenting.md"))?;
+    let (_, table) = guide.split_once("\n## Attributes\n").context("a table of attributes")?;
+    let (table, _) = table.split_once("\n## ").context("an end of the table")?;
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
+    let named: Vec<_> = rows.filter_map(|row| row.split_once('`')).map(|(key, _)| key).collect();
+    let lifecycle = std::fs::read_to_string(workspace().join("crates/order-model/lifecycle.toml"))?;
+    for key in &named {
+        let resource = key.starts_with("service.") || key.starts_with("host.");
+        assert!(resource || lifecycle.contains(&format!("\"{key}\"")), "{key} is read");
+    }
+    assert_eq!(named.len(), 11, "{named:?}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_python_service_reports_its_orders() -> Result<()> {
     let stack = Stack::start().await?;
@@ -129,7 +175,8 @@ async fn shown(stack: &Stack, order_id: &str) -> Result<()> {
     let found: Vec<_> = hits.iter().map(|hit| hit.order.order_id.as_str()).collect();
     assert_eq!(found, [order_id], "the order, found by the partner's number");
 
-    // A log record, a span of no length, a span event: and no heartbeat, whatever stage it names.
+    // The stages came as a log record, a span of no length and a span event. The heartbeats came in
+    // the same forms and name stages, too, one of them PACKAGING: they are no stage signals.
     let history: Vec<_> =
         order.history.iter().map(|stay| (stay.stage.as_str(), stay.source.as_str())).collect();
     let expected = ["SUBMITTED", "CALCULATION_RUNNING", "PRICE_CALCULATED"];
