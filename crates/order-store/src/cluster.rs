@@ -9,10 +9,12 @@
 mod tokens;
 mod placement;
 mod rewrite;
+mod settings;
 
 use std::fmt;
 
 pub use placement::{Placement, placement};
+pub use settings::{LAG_SETTING, PRIMARY_SETTINGS, REPLICA_SETTINGS};
 
 use crate::schema::{migrations, without_comments};
 

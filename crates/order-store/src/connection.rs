@@ -94,17 +94,34 @@ impl Store {
     /// A handle that writes and reads one server; nothing is sent yet.
     #[must_use]
     pub fn connect(settings: &StoreSettings) -> Self {
-        Self::with_replicas(settings, &[], Duration::ZERO)
+        Self::connect_to(settings, None)
+    }
+
+    /// The same, of a cluster if there is a `layout`: its schema is made on every server, and
+    /// what was written is read from where it was written.
+    #[must_use]
+    pub fn connect_to(settings: &StoreSettings, layout: Option<ClusterLayout>) -> Self {
+        Self::with_replicas(settings, &[], Duration::ZERO, layout)
     }
 
     /// A handle that reads replicas when there are any; nothing is sent yet. Until
     /// [`Store::watch_replicas`] runs, the server of `settings` is read.
     #[must_use]
-    pub fn connect_reading(settings: &StoreSettings, replicas: &ReplicaSettings) -> Self {
-        Self::with_replicas(settings, &replicas.store_replicas.0, replicas.replica_lag_max)
+    pub fn connect_reading(
+        settings: &StoreSettings,
+        replicas: &ReplicaSettings,
+        layout: Option<ClusterLayout>,
+    ) -> Self {
+        let urls = &replicas.store_replicas.0;
+        Self::with_replicas(settings, urls, replicas.replica_lag_max, layout)
     }
 
-    fn with_replicas(settings: &StoreSettings, urls: &[String], lag_max: Duration) -> Self {
+    fn with_replicas(
+        settings: &StoreSettings,
+        urls: &[String],
+        lag_max: Duration,
+        layout: Option<ClusterLayout>,
+    ) -> Self {
         let client = Client::default()
             .with_url(&settings.store_url)
             .with_user(&settings.store_user)
@@ -112,23 +129,24 @@ impl Store {
             .with_database(&settings.store_database)
             .with_compression(Compression::Lz4)
             .with_setting("max_execution_time", QUERY_TIME_MAX.as_secs().to_string());
-        let endpoint =
-            |url: &String| Endpoint { url: url.clone(), client: client.clone().with_url(url) };
-        let primary = endpoint(&settings.store_url);
-        let route = Route::new(primary, urls.iter().map(endpoint).collect(), lag_max);
+        let (mut primary, mut replica) = (client.clone(), client);
+        if layout.is_some() {
+            primary = with_settings(primary, &cluster::PRIMARY_SETTINGS);
+            replica = with_settings(replica, &cluster::REPLICA_SETTINGS)
+                .with_setting(cluster::LAG_SETTING, lag_max.as_secs().max(1).to_string());
+        }
+        let endpoint = |client: &Client, url: &String| Endpoint {
+            url: url.clone(),
+            client: client.clone().with_url(url),
+        };
+        let replicas = urls.iter().map(|url| endpoint(&replica, url)).collect();
+        let route = Route::new(endpoint(&primary, &settings.store_url), replicas, lag_max);
         Self {
-            client,
+            client: primary,
             database: settings.store_database.clone(),
             route: Arc::new(route),
-            layout: None,
+            layout: layout.map(Arc::new),
         }
-    }
-
-    /// The same store as a cluster: its schema is made on every server.
-    #[must_use]
-    pub fn in_cluster(mut self, layout: ClusterLayout) -> Self {
-        self.layout = Some(Arc::new(layout));
-        self
     }
 
     /// The statements that do to this store what `text` says for one server.
@@ -236,6 +254,10 @@ impl Store {
     pub(crate) fn unbound(&self) -> Client {
         self.client.clone().with_database("default")
     }
+}
+
+fn with_settings(client: Client, settings: &[(&str, &str)]) -> Client {
+    settings.iter().fold(client, |client, (name, value)| client.with_setting(*name, *value))
 }
 
 #[cfg(test)]

@@ -2,7 +2,11 @@
 //! which has no Keeper, with `Alias` standing in for `Distributed`.
 
 use insta::assert_snapshot;
-use order_store::cluster::{ClusterLayout, Placement, placement, split, statements};
+use order_store::Store;
+use order_store::cluster::{
+    ClusterLayout, LAG_SETTING, PRIMARY_SETTINGS, Placement, REPLICA_SETTINGS, placement, split,
+    statements,
+};
 use order_store::schema::migrations;
 
 use crate::server::Server;
@@ -42,6 +46,23 @@ async fn the_engines_parser_takes_every_generated_statement() {
         assert!(creates_everywhere || written.starts_with("INSERT"), "{written}");
     }
     assert!(parsed(&server, "CREATE TABLE x ON CLUSTER (a String)").await.is_err());
+}
+
+/// A setting that the engine does not know would be an error on a server, and nothing here.
+#[tokio::test]
+async fn the_engine_knows_the_settings_of_a_cluster() {
+    let server = Server::start();
+    let names = PRIMARY_SETTINGS.iter().chain(&REPLICA_SETTINGS).map(|(name, _)| *name);
+    for name in names.chain([LAG_SETTING]) {
+        let known = format!("SELECT count() FROM system.settings WHERE name = '{name}'");
+        assert_eq!(number(&server, &known).await, 1, "{name}");
+    }
+    let store = Store::connect_to(&server.settings, Some(layout()));
+    store.ping().await.unwrap();
+    let mode = "SELECT value FROM system.settings WHERE name = 'distributed_product_mode'";
+    let mode: String =
+        store.client().clone().with_database("default").query(mode).fetch_one().await.unwrap();
+    assert_eq!(mode, "global");
 }
 
 /// The statement as an engine without Keeper can run it: the tables of one shard and one replica.

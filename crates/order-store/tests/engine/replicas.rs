@@ -44,7 +44,7 @@ async fn received(server: &Server, at: &str) {
 fn reading(primary: &Server, replicas: &[&Server]) -> Store {
     let urls = replicas.iter().map(|server| server.settings.store_url.clone()).collect();
     let settings = ReplicaSettings { store_replicas: ReplicaUrls(urls), replica_lag_max: LAG_MAX };
-    Store::connect_reading(&primary.settings, &settings)
+    Store::connect_reading(&primary.settings, &settings, None)
 }
 
 async fn who(store: &Store) -> Result<String, StoreError> {
