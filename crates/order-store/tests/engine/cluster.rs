@@ -52,6 +52,8 @@ async fn the_engines_parser_takes_every_generated_statement() {
 #[tokio::test]
 async fn the_engine_knows_the_settings_of_a_cluster() {
     let server = Server::start();
+    let unbound = server.store.client().clone().with_database("default");
+    unbound.query_raw("CREATE DATABASE waybill").execute().await.unwrap();
     let names = PRIMARY_SETTINGS.iter().chain(&REPLICA_SETTINGS).map(|(name, _)| *name);
     for name in names.chain([LAG_SETTING]) {
         let known = format!("SELECT count() FROM system.settings WHERE name = '{name}'");
@@ -60,8 +62,7 @@ async fn the_engine_knows_the_settings_of_a_cluster() {
     let store = Store::connect_to(&server.settings, Some(layout()));
     store.ping().await.unwrap();
     let mode = "SELECT value FROM system.settings WHERE name = 'distributed_product_mode'";
-    let mode: String =
-        store.client().clone().with_database("default").query(mode).fetch_one().await.unwrap();
+    let mode: String = store.client().query_raw(mode).fetch_one().await.unwrap();
     assert_eq!(mode, "global");
 }
 
