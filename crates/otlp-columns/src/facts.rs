@@ -15,6 +15,10 @@ use crate::place::{Named, Place};
 /// Memory of a row of facts beyond its texts.
 const ROW_BYTES: usize = 320;
 
+/// Charged for a fact that folds into another: a request of nothing but repeats takes no memory,
+/// and must come to an end all the same.
+const REPEAT_BYTES: usize = 32;
+
 /// A signal of an order, before it is known of which.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SignalFact<'a> {
@@ -126,6 +130,7 @@ impl Facts {
                 worker: worker.to_owned(),
                 attempt: attempt(place),
             };
+            self.bytes += REPEAT_BYTES;
             let last = self.lives.entry(key).or_insert_with(|| {
                 self.bytes += ROW_BYTES + order.len() + carrier.len() + worker.len();
                 at
@@ -202,16 +207,15 @@ impl Facts {
         }
     }
 
-    /// The other names that `set`, one of the place's, gives to the orders named. A message that
-    /// comes with no order is met by the trace.
-    pub(crate) fn aliases(&mut self, named: Named<'_>, set: &Found, place: &Place<'_>) {
-        if named.provisional {
-            for number in named.orders {
-                let alone = Named { orders: std::slice::from_ref(number), provisional: true };
-                self.number(alone, number, place);
-            }
-        } else if let [number] = &*set.numbers {
-            self.number(named, number, place);
+    /// The other names that `set`, one of the place's, gives to the orders that the place names.
+    /// A message that comes with no order is met by the trace.
+    pub(crate) fn aliases(&mut self, set: &Found, place: &Place<'_>) {
+        let named = place.named();
+        // A number that stands for its order is written where it stands, and with its partner.
+        let is_shared = named.provisional && place.own.iter().all(|set| set.numbers.is_empty());
+        for number in if is_shared { named.orders } else { &*set.numbers } {
+            let alone = Named { orders: std::slice::from_ref(number), provisional: true };
+            self.number(if named.provisional { alone } else { named }, number, place);
         }
         if set.message_key.is_empty() {
             return;
@@ -239,6 +243,7 @@ impl Facts {
             let (alias, scope, order_id) = (alias.to_owned(), scope.to_owned(), order.clone());
             let bytes = ROW_BYTES + alias.len() + scope.len() + order.len();
             let key = AliasKey { alias_kind, alias, scope, order_id };
+            self.bytes += REPEAT_BYTES;
             let provisional = self.aliases.entry(key).or_insert_with(|| {
                 self.bytes += bytes;
                 true

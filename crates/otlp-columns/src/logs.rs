@@ -115,9 +115,9 @@ fn read_facts(
         name: &record.event_name,
         service: &origin.service,
     };
-    let named = place.named();
-    mapping.facts.naming(named, &place, NamingFact { start: at, end: at, of_span: false });
-    mapping.facts.aliases(named, &own, &place);
+    let fact = NamingFact { start: at, end: at, of_span: false };
+    mapping.facts.naming(place.named(), &place, fact);
+    mapping.facts.aliases(&own, &place);
     let heartbeats = &mapping.lifecycle.keys.heartbeat;
     let event_name = own.event_name.as_deref().unwrap_or_default();
     if heartbeats.iter().any(|name| *name == record.event_name || name == event_name) {

@@ -146,16 +146,15 @@ impl Reading<'_> {
 }
 
 fn add_namings(facts: &mut Facts, reading: &Reading<'_>, place: &Place<'_>) {
-    let named = place.named();
     let (start, end, of_span) = (reading.start, reading.end, reading.is_met());
     let fact = NamingFact { start, end, of_span };
-    facts.naming(named, place, fact);
-    facts.aliases(named, &reading.own, place);
+    facts.naming(place.named(), place, fact);
+    facts.aliases(&reading.own, place);
     for found in reading.inner_sets() {
         let sets = [found, &reading.own, &reading.inner];
         let place = Place { own: &sets, ..*place };
         facts.naming(place.named_by(found), &place, fact);
-        facts.aliases(place.named(), found, &place);
+        facts.aliases(found, &place);
     }
 }
 

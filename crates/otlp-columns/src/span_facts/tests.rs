@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::attributes::bytes_of;
+use crate::mapped::Mapped;
 use crate::sample::{check_spans, spans, told};
 
 /// One span with those attributes.
@@ -139,6 +141,23 @@ fn where_no_order_is_named_the_partners_number_stands_for_it() {
             "partner_number 2[] is 2?",
         ],
     );
+    // Each is its own partner's, and said once.
+    let request = json!([{ "events": [
+        { "with": { "order.partner.number": 1, "partner.id": "x" } }, { "name": "other" },
+        { "with": { "order.partner.number": 2, "partner.id": "y" } } ] }]);
+    check_spans(
+        &Value::Null,
+        &request,
+        &[
+            "1/ names 1? 10-20",
+            "1/ names 2? 10-20",
+            "partner_number 1[X] is 1?",
+            "partner_number 2[Y] is 2?",
+        ],
+    );
+    let resource = json!({ "order.partner.number": 1, "partner.id": "x" });
+    let expected = ["1/ names 1? 10-20", "partner_number 1[X] is 1?"];
+    check_spans(&resource, &json!([{}]), &expected);
     // The same order, named by its id and by a number that is its id: it is not provisional.
     let request =
         json!([{ "with": { "order.partner.number": "A" } }, { "with": { "order.id": "A" } }]);
@@ -187,6 +206,18 @@ fn a_number_of_one_order_is_told_from_one_that_several_share() {
         let aliases: Vec<_> = told.iter().filter(|line| line.contains("_number")).collect();
         assert_eq!(aliases, expected, "{attributes}");
     }
+}
+
+#[test]
+fn facts_that_fold_are_charged_so_that_a_request_of_repeats_ends() {
+    let event = json!({ "name": "order.heartbeat", "with": { "messaging.message.id": "m" } });
+    let one = spans(&Value::Null, &json!([{ "with": { "order.id": "A" }, "events": [event] }]));
+    let events = json!([event, event]);
+    let two = spans(&Value::Null, &json!([{ "with": { "order.id": "A" }, "events": events }]));
+    assert_eq!(one.batch.order_heartbeats, two.batch.order_heartbeats);
+    assert_eq!(one.batch.order_aliases, two.batch.order_aliases);
+    let rows = |mapped: &Mapped| bytes_of(&mapped.batch.spans[0].events_attributes[0]) + 128;
+    assert!(two.row_bytes >= one.row_bytes + rows(&one) + 2 * 32);
 }
 
 #[test]
