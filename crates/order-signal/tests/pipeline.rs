@@ -16,7 +16,9 @@ use opentelemetry::trace::{Tracer, TracerProvider};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue as ProtoKeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use order_signal::pipeline::{Form, Pipeline, PipelineError, PipelineSettings, Protocol};
+use order_signal::pipeline::{
+    Form, Pipeline, PipelineError, PipelineSettings, Protocol, QUEUE_ITEMS_MAX,
+};
 use prost::Message;
 use tokio::sync::Notify;
 
@@ -107,6 +109,23 @@ async fn stopping_sends_what_waits() -> Result<()> {
         let taken: Vec<_> = receiver.taken.lock().unwrap().iter().map(|(s, _)| *s).collect();
         assert_eq!(taken, [expected]);
     }
+    Ok(())
+}
+
+/// Far more than the queue holds is signalled while nothing gets through: every call comes back,
+/// and so does the stop, which says that not everything was sent.
+#[tokio::test]
+async fn a_receiver_that_never_answers_holds_nobody_up() -> Result<()> {
+    let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+    let endpoint = format!("http://{}", listener.local_addr()?);
+    let pipeline = Pipeline::start(&settings(&endpoint))?;
+    for number in 0..2 * QUEUE_ITEMS_MAX {
+        pipeline.signals.stage(&format!("ORD-{number}"), "SHIPPED").send();
+    }
+    assert_eq!(pipeline.signals.counts().stages(), 2 * QUEUE_ITEMS_MAX as u64);
+    let stopped = pipeline.stop().await;
+    assert!(matches!(stopped, Err(PipelineError::Unsent { signal: "logs", .. })), "{stopped:?}");
+    drop(listener);
     Ok(())
 }
 

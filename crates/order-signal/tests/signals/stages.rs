@@ -1,5 +1,6 @@
 //! Stage signals in their three forms, and what is refused.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use opentelemetry::Context;
@@ -179,6 +180,44 @@ fn of_a_part_given_twice_the_last_counts() {
     service.through_logs().stage("ORD-1", "SHIPPED").attempt(1).attempt(2).send();
     let log = service.logs().remove(0);
     assert_eq!((log.attributes["calc.attempt"].as_str(), log.attribute_count), ("2", 3));
+}
+
+/// A refused text may be anything, also a person's name: it is not repeated.
+#[test]
+fn a_refusal_is_said_once_per_reason_and_without_its_text() {
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let writer = Arc::clone(&said);
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || Written(Arc::clone(&writer)))
+        .finish();
+    let service = Service::new();
+    let signals = service.through_logs();
+    tracing::subscriber::with_default(subscriber, || {
+        for _ in 0..3 {
+            signals.stage("Anna\nArkadyevna", "PAID").send();
+        }
+    });
+    assert_eq!(signals.counts().refused(Refusal::NotAnOrderId), 3);
+    let said = String::from_utf8(said.lock().unwrap().clone()).unwrap();
+    let reasons: Vec<_> = said.lines().filter_map(|line| line.split("reason=").nth(1)).collect();
+    let expected = ["not_an_order_id signal=\"order.stage\"", "no_order signal=\"order.stage\""];
+    assert_eq!(reasons, expected, "{said}");
+    assert!(!said.contains("Anna"), "{said}");
+}
+
+/// Keeps what is written.
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 proptest! {
