@@ -24,29 +24,36 @@ const GOOD_PROBES: u32 = 2;
 /// Replicas that one read tries before the primary.
 const READ_REPLICAS_MAX: usize = 2;
 
-/// The watermarks (facts received, states derived), and what the engine says of its own
-/// replication. Where no table is replicated `system.replicas` is empty and says nothing.
-const PROBE: &str = "SELECT \
+/// The watermarks: facts received, states derived.
+const WATERMARKS_QUERY: &str = "SELECT \
     (SELECT max(toUnixTimestamp64Milli(LastReceivedAt)) FROM sources) AS Received, \
-    (SELECT max(toUnixTimestamp64Milli(StitchedUntil)) FROM stitchers) AS Stitched, \
-    (SELECT max(absolute_delay) FROM system.replicas WHERE database = currentDatabase()) \
-        AS DelaySeconds, \
-    (SELECT max(is_readonly OR is_session_expired) FROM system.replicas \
-        WHERE database = currentDatabase()) AS CutOff";
+    (SELECT max(toUnixTimestamp64Milli(StitchedUntil)) FROM stitchers) AS Stitched";
+
+/// What the engine says of its own replication; nothing where no table is replicated.
+const REPLICATION_QUERY: &str = "SELECT max(absolute_delay) AS DelaySeconds, \
+    max(is_readonly OR is_session_expired) AS CutOff \
+    FROM system.replicas WHERE database = currentDatabase()";
+
+/// How the engine begins to refuse a table that the user may not read.
+const ACCESS_DENIED: &str = "Code: 497.";
 
 #[derive(Row, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Probe {
+struct Watermarks {
     received: Option<i64>,
     stitched: Option<i64>,
-    delay_seconds: Option<u64>,
-    cut_off: Option<u8>,
 }
 
-impl Probe {
-    fn watermarks(&self) -> [i64; WATERMARKS] {
-        [self.received.unwrap_or(0), self.stitched.unwrap_or(0)]
-    }
+#[derive(Row, Deserialize, Default)]
+#[serde(rename_all = "PascalCase")]
+struct Replication {
+    delay_seconds: u64,
+    cut_off: u8,
+}
+
+struct Probe {
+    watermarks: [i64; WATERMARKS],
+    replication: Replication,
 }
 
 /// A server that can be read.
@@ -200,7 +207,7 @@ impl Route {
             tracing::info!(endpoint = self.primary.url, answers, "primary of the read path turned");
         }
         if let Ok(primary) = primary {
-            known.history.saw(begun, primary.watermarks());
+            known.history.saw(begun, primary.watermarks);
         }
         for (index, probed) in replicas.into_iter().enumerate() {
             self.judge(&mut known, index, probed);
@@ -210,12 +217,12 @@ impl Route {
     fn judge(&self, known: &mut Known, index: usize, probed: Result<Probe, String>) {
         let (health, why) = match probed {
             Err(why) => (ReplicaHealth::Down, why),
-            Ok(probe) if probe.cut_off == Some(1) => {
+            Ok(probe) if probe.replication.cut_off == 1 => {
                 (ReplicaHealth::Down, "cut off from replication".to_owned())
             }
             Ok(probe) => {
-                let by_data = known.history.lag(Instant::now(), probe.watermarks());
-                let by_queue = Duration::from_secs(probe.delay_seconds.unwrap_or(0));
+                let by_data = known.history.lag(Instant::now(), probe.watermarks);
+                let by_queue = Duration::from_secs(probe.replication.delay_seconds);
                 (ReplicaHealth::Behind(by_data.max(by_queue)), String::new())
             }
         };
@@ -296,10 +303,22 @@ impl Route {
 }
 
 async fn probe(client: &Client) -> Result<Probe, String> {
-    let asked = client.query(PROBE).fetch_one::<Probe>();
-    match tokio::time::timeout(PROBE_TIME_MAX, asked).await {
-        Ok(Ok(probe)) => Ok(probe),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("no answer within {} s", PROBE_TIME_MAX.as_secs())),
-    }
+    let asked = async {
+        let watermarks = client.query(WATERMARKS_QUERY).fetch_one::<Watermarks>();
+        let replication = client.query(REPLICATION_QUERY).fetch_one::<Replication>();
+        tokio::join!(watermarks, replication)
+    };
+    let Ok((watermarks, replication)) = tokio::time::timeout(PROBE_TIME_MAX, asked).await else {
+        return Err(format!("no answer within {} s", PROBE_TIME_MAX.as_secs()));
+    };
+    let watermarks = watermarks.map_err(|error| error.to_string())?;
+    let replication = match replication {
+        // The user may not see the table: the data tells the lag, only later.
+        Err(clickhouse::error::Error::BadResponse(text)) if text.contains(ACCESS_DENIED) => {
+            Replication::default()
+        }
+        other => other.map_err(|error| error.to_string())?,
+    };
+    let watermarks = [watermarks.received.unwrap_or(0), watermarks.stitched.unwrap_or(0)];
+    Ok(Probe { watermarks, replication })
 }

@@ -189,6 +189,21 @@ async fn a_read_in_hand_leaves_a_replica_that_hangs() {
     assert_eq!(name.unwrap(), "primary");
 }
 
+/// Pages read as a user who sees the product's tables only.
+#[tokio::test]
+async fn a_user_who_may_only_read_reads_replicas() {
+    let (mut primary, replica) = (engine("primary").await, engine("replica").await);
+    primary.settings.store_user = "reader".to_owned();
+    received(&primary, "2026-01-01 00:00:10").await;
+    let store = reading(&primary, &[&replica]);
+    let refused = store.client().query("SELECT count() FROM system.replicas").fetch_one::<u64>();
+    assert!(refused.await.is_err());
+    store.probe_replicas().await;
+    let behind = ReplicaHealth::Behind(Duration::from_secs(10));
+    assert_eq!(store.read_status().replicas[0].health, behind);
+    assert_eq!(who(&store).await.unwrap(), "replica");
+}
+
 /// A replica of another release, or an empty one, has no tables: it is down, not an error page.
 #[tokio::test]
 async fn a_replica_without_the_schema_is_down() {
