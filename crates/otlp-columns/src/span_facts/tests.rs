@@ -90,6 +90,10 @@ fn a_span_that_messages_or_links_meet_names_its_orders_itself() {
         (json!([{ "kind": 4, "with": order }]), of_span.clone()),
         (json!([{ "kind": 5, "with": order }]), of_span.clone()),
         (json!([{ "with": order, "links": link }]), [&of_span[..], &["1/1 meets 2/5"]].concat()),
+        (
+            json!([{ "with": order, "events": [{ "with": { "messaging.message.id": "m" } }] }]),
+            [&of_span[..], &["message_id M[] is A"]].concat(),
+        ),
         // Two orders of one batch are told apart by their spans.
         (
             json!([
