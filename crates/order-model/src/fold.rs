@@ -1,7 +1,6 @@
 //! The fold: from the signals of one order to its state, by the rules of stitching.
 //!
-//! Pure, and slow where that makes it plainer: it is the oracle for the SQL in `order-store`
-//! that derives the same state for thousands of orders at once.
+//! Pure: the stitcher reads an order's facts, asks this module, and writes the answer down.
 
 use std::collections::BTreeMap;
 
@@ -36,6 +35,8 @@ pub struct StageSignal {
     pub source: String,
     /// Attempt of a calculation; 0 when not said.
     pub attempt: u32,
+    /// When the collector received it, milliseconds.
+    pub received_at: i64,
     /// The worker that says it, or empty.
     pub worker: String,
     /// Text of an error, or empty.
@@ -113,6 +114,8 @@ pub struct CalculationState {
     pub started_at: Option<UnixNanos>,
     /// When the clock stopped.
     pub answered_at: Option<UnixNanos>,
+    /// When the collector first heard of any answer to this request, milliseconds.
+    pub answer_heard_at: Option<i64>,
     /// When the last attempt failed, also if another has begun since.
     pub failed_at: Option<UnixNanos>,
     /// Where it stands.
@@ -185,7 +188,8 @@ pub fn fold(
     let skew = nanos(lifecycle.skew);
     let horizon = now.saturating_add(skew);
     let unique = unique(signals);
-    let refold_at = unique.iter().map(|s| s.event_time).filter(|t| *t > horizon).min();
+    let times = unique.iter().map(|s| s.event_time).chain(heartbeats.iter().map(|beat| beat.at));
+    let refold_at = times.filter(|t| *t > horizon).min();
     let heard: Vec<_> = unique.into_iter().filter(|s| s.event_time <= horizon).collect();
     let stays = stays(lifecycle, &heard);
     let stage = current_stage(lifecycle, &heard, skew);
@@ -221,14 +225,15 @@ fn nanos(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// One signal per identity; of repeats the highest attempt is kept, and the least evidence that
-/// says something.
+/// One signal per identity; of repeats the highest attempt and the first receipt are kept, and the
+/// least evidence that says something.
 fn unique(signals: &[StageSignal]) -> Vec<StageSignal> {
     let mut identities: BTreeMap<(SignalKind, UnixNanos, String), StageSignal> = BTreeMap::new();
     for signal in signals {
         let identity = (signal.kind.clone(), signal.event_time, signal.source.clone());
         let known = identities.entry(identity).or_insert_with(|| signal.clone());
         known.attempt = signal.attempt.max(known.attempt);
+        known.received_at = signal.received_at.min(known.received_at);
         for (kept, text) in
             [(&mut known.worker, &signal.worker), (&mut known.error, &signal.error)]
         {

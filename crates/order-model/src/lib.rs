@@ -2,7 +2,7 @@
 //! state.
 //!
 //! Nothing here reads a clock, a socket or a disk: functions take values and `now`, and return
-//! values. The fold is the oracle for the SQL that derives the same state inside ClickHouse.
+//! values.
 #![forbid(unsafe_code)]
 
 pub mod keys;

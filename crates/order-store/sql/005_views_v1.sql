@@ -9,7 +9,7 @@ SELECT
     Source, max(sources.LastReceivedAt) AS LastReceivedAt,
     max(sources.LastTimestamp) AS LastTimestamp,
     LastReceivedAt < {as_of:DateTime64(3, 'UTC')}
-        - toIntervalSecond((SELECT SilentSeconds FROM lifecycle_v1)) AS IsSilent
+        - toIntervalSecond(assumeNotNull((SELECT SilentSeconds FROM lifecycle_v1))) AS IsSilent
 FROM sources WHERE Source != '' GROUP BY Source;
 
 CREATE VIEW IF NOT EXISTS sources_v1 AS SELECT * FROM sources_at_v1(as_of = now64(3, 'UTC'));
@@ -57,23 +57,24 @@ SELECT
     sum(GivenUp) + if(Terminal = 0, sum(Settled), 0) AS Abandoned, sum(Unconfirmed) AS NotConfirmed,
     minIf(Oldest, Open > 0) AS oldest,
     if(sum(Open) = 0, NULL, oldest) AS OldestSince,
-    if(sum(Open) = 0, NULL, anyIf(Ages[1], Open > 0)) AS MedianAgeSeconds,
-    if(sum(Open) = 0, NULL, anyIf(Ages[2], Open > 0)) AS P90AgeSeconds
+    if(sum(Open) = 0, NULL, anyIf(MedianAge, Open > 0)) AS MedianAgeSeconds,
+    if(sum(Open) = 0, NULL, anyIf(P90Age, Open > 0)) AS P90AgeSeconds
 FROM (
     SELECT
         toString(Stage) AS Stage, count() AS Open, 0 AS Settled, countIf(IsLate) AS CountedLate,
         countIf(IsStuck) AS CountedStuck, countIf(IsLostInHandover) AS Lost,
         countIf(IsRetrying) AS Again, countIf(IsAbandoned) AS GivenUp,
         countIf(IsNotConfirmed) AS Unconfirmed, min(StageSince) AS Oldest,
-        quantilesExact(0.5, 0.9)(AgeSeconds) AS Ages
+        toInt64(quantilesExact(0.5, 0.9)(AgeSeconds)[1]) AS MedianAge,
+        toInt64(quantilesExact(0.5, 0.9)(AgeSeconds)[2]) AS P90Age
     FROM open_orders_at_v1(as_of = {as_of:DateTime64(3, 'UTC')}) GROUP BY Stage
     UNION ALL
     SELECT
-        toString(arrayJoin(arrayZip(Stages, Orders)) AS counted).1 AS Stage, 0 AS Open,
-        counted.2 AS Settled, 0, 0, 0, 0, 0, 0, toDateTime64(0, 3, 'UTC'), []
-    FROM settled_counts FINAL
+        toString(InStage) AS Stage, 0 AS Open, Counted AS Settled, 0, 0, 0, 0, 0, 0,
+        toDateTime64(0, 3, 'UTC'), 0, 0
+    FROM settled_counts FINAL ARRAY JOIN Stages AS InStage, Orders AS Counted
     UNION ALL
-    SELECT arrayJoin(words.1), 0, 0, 0, 0, 0, 0, 0, 0, toDateTime64(0, 3, 'UTC'), []
+    SELECT arrayJoin(words.1), 0, 0, 0, 0, 0, 0, 0, 0, toDateTime64(0, 3, 'UTC'), 0, 0
 )
 GROUP BY Stage;
 

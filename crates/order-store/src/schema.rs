@@ -281,6 +281,11 @@ impl LifecycleRow {
     }
 }
 
+/// What tells this lifecycle from others.
+pub(crate) fn lifecycle_fingerprint(lifecycle: &Lifecycle) -> String {
+    LifecycleRow::new(lifecycle).fingerprint
+}
+
 fn seconds(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }

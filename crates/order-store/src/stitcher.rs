@@ -5,6 +5,8 @@
 //! of an order the one with the later ticket stays, and whatever arrives after its reading
 //! touches the order again (`docs/adr/0004-finding-touched-orders.md`).
 
+mod facts;
+mod state;
 mod derivation;
 mod sweep;
 mod conservation;
@@ -13,34 +15,27 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+use order_model::Lifecycle;
+
 pub use conservation::Conservation;
 pub use sweep::{Progress, SweepState};
 
 use crate::connection::Store;
 use crate::error::StoreError;
 use crate::rows::Touched;
-use crate::schema::without_comments;
 use crate::neighbourhood::Loader;
+use crate::schema::lifecycle_fingerprint;
 
 /// Most orders of one derivation; more are derived one chunk after the other.
 pub const STITCH_ORDERS_MAX: usize = 2_000;
 
-const DERIVE_ORDERS: &str = include_str!("../queries/derive_orders.sql");
-const SIGNALS_OF_ORDERS: &str = include_str!("../queries/signals_of_orders.sql");
-const HEARTBEATS_OF_ORDERS: &str = include_str!("../queries/heartbeats_of_orders.sql");
 const SETTLED_COUNTS: &str = include_str!("../queries/settled_counts.sql");
 
 /// Derives orders. Clones share connections.
 #[derive(Debug, Clone)]
 pub struct Stitcher {
     store: Store,
-    texts: Arc<Texts>,
-}
-
-#[derive(Debug)]
-struct Texts {
-    derive: String,
-    settled_counts: String,
+    lifecycle: Arc<Lifecycle>,
 }
 
 /// What a run did.
@@ -51,17 +46,10 @@ pub struct Stitched {
 }
 
 impl Stitcher {
-    /// A stitcher over that store. The lifecycle it derives by is the one the store records.
+    /// A stitcher over that store, by the lifecycle that the store was migrated with.
     #[must_use]
-    pub fn new(store: Store) -> Self {
-        let derive = without_comments(DERIVE_ORDERS)
-            .replace("/* signals_of_orders.sql */", &without_comments(SIGNALS_OF_ORDERS))
-            .replace("/* heartbeats_of_orders.sql */", &without_comments(HEARTBEATS_OF_ORDERS));
-        let texts = Texts {
-            derive: format!("INSERT INTO orders {derive}"),
-            settled_counts: without_comments(SETTLED_COUNTS),
-        };
-        Self { store, texts: Arc::new(texts) }
+    pub fn new(store: Store, lifecycle: Arc<Lifecycle>) -> Self {
+        Self { store, lifecycle }
     }
 
     /// Derives what is touched: the orders named, those of the carriers, and those near them.
@@ -99,6 +87,23 @@ impl Stitcher {
             stitched.orders += self.derive(&chunk, recount).await?;
         }
         Ok(stitched)
+    }
+
+    /// The generation of the lifecycle in force that this stitcher derives by, microseconds; 0 when
+    /// another lifecycle was recorded since this one was: its stitchers have the last word.
+    async fn lifecycle_generation(&self) -> Result<i64, StoreError> {
+        let found: Option<i64> = self
+            .store
+            .client
+            .query(
+                "SELECT toUnixTimestamp64Micro(AppliedAt) FROM lifecycle_v1 \
+                 WHERE Fingerprint = {fingerprint:String}",
+            )
+            .param("fingerprint", lifecycle_fingerprint(&self.lifecycle))
+            .fetch_optional()
+            .await
+            .map_err(StoreError::doing("read the lifecycle in force"))?;
+        Ok(found.unwrap_or(0))
     }
 
     /// The store's clock, nanoseconds: the one clock that derivations are compared by.

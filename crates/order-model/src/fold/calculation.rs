@@ -26,7 +26,8 @@ pub(super) fn calculation(
     let answered = |s: &&StageSignal| {
         matches!(&s.kind, SignalKind::Stage(stage) if answers_a_request(lifecycle, stage))
     };
-    let answers = times(&heard.iter().filter(answered).collect::<Vec<_>>());
+    let answers_heard: Vec<&StageSignal> = heard.iter().filter(answered).collect();
+    let answers = times(&answers_heard);
 
     let begun_at = times(&begun);
     let last_request = asked.iter().chain(&published).chain(&begun_at).max().copied()?;
@@ -63,6 +64,11 @@ pub(super) fn calculation(
         requested_at,
         started_at,
         answered_at,
+        answer_heard_at: answers_heard
+            .iter()
+            .filter(|s| s.event_time >= last_request.saturating_sub(skew))
+            .map(|s| s.received_at)
+            .min(),
         failed_at,
         part,
         attempt,

@@ -18,7 +18,7 @@
     ifNull(AbandonedAt <= as_of, 0) AS IsAbandoned,
     ifNull(NotConfirmedAt <= as_of, 0) AS IsNotConfirmed,
     -- Those that may set the next stage, when none of them is heard and one has fallen silent.
-    if(hasAny(NextSetBy, words.5), [], arrayFilter(s -> has(words.4, s), NextSetBy))
+    if(hasAny(NextSetBy, heard.2), [], arrayFilter(s -> has(heard.1, s), NextSetBy))
         AS SilentSources,
     multiIf(IsStuck, 'stuck', IsLate, 'late', IsLostInHandover, 'lost_in_handover',
         IsNotConfirmed, 'not_confirmed', IsAbandoned, 'abandoned', NOT StageKnown, 'unknown',

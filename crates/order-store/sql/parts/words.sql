@@ -1,15 +1,11 @@
+    (SELECT (Stages, LabelRu, LabelEn, SilentSeconds) FROM lifecycle_v1) AS words,
     (
         SELECT (
-            any(Stages), any(LabelRu), any(LabelEn),
-            groupArrayIf(Source, Heard != '' AND HeardAt < Since),
-            groupArrayIf(Source, Heard != '' AND HeardAt >= Since)
+            groupArrayIf(HeardOf, HeardAt < as_of - toIntervalSecond(words.4)),
+            groupArrayIf(HeardOf, HeardAt >= as_of - toIntervalSecond(words.4))
         )
         FROM (
-            SELECT Stages, LabelRu, LabelEn, as_of - toIntervalSecond(SilentSeconds) AS Since
-            FROM lifecycle_v1
-        )
-        LEFT JOIN (
-            SELECT Source, Source AS Heard, max(LastReceivedAt) AS HeardAt, 1 AS One
+            SELECT toString(Source) AS HeardOf, max(sources.LastReceivedAt) AS HeardAt
             FROM sources GROUP BY Source
-        ) AS heard ON heard.One = 1
-    ) AS words
+        )
+    ) AS heard

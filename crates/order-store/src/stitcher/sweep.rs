@@ -296,10 +296,11 @@ impl Stitcher {
             .client
             .query(
                 "SELECT OrderId FROM orders_open FINAL WHERE IsOpen = 1 AND (RefoldAt <= now64(3) \
-                 OR LifecycleAt != (SELECT AppliedAt FROM lifecycle_v1)) \
+                 OR (LifecycleAt < fromUnixTimestamp64Micro({ours:Int64}))) \
                  ORDER BY OrderId LIMIT {most:UInt32}",
             )
             .param("most", OUTDATED_MAX)
+            .param("ours", self.lifecycle_generation().await?)
             .fetch_all()
             .await
             .map_err(StoreError::doing("find orders whose time has come"))?;

@@ -54,7 +54,7 @@ async fn states(server: &Server) -> Vec<StateText> {
 /// One writer: inserts its batches and stitches what each touched, or falls over before it does.
 async fn write(server: &Server, name: &str, batches: Vec<(Batch, bool)>) {
     let writer = Writer::new(server.store.clone());
-    let stitcher = Stitcher::new(server.store.clone());
+    let stitcher = Stitcher::new(server.store.clone(), Default::default());
     let state = SweepState::new(name.to_owned());
     stitcher.report(&state, Progress { lag_ms: 0, stopped: false }).await.unwrap();
     for (index, (batch, stitches)) in batches.into_iter().enumerate() {
@@ -92,7 +92,7 @@ async fn the_store_agrees_with_the_pure_rules() {
     }
     let [left, right] = sides;
     tokio::join!(write(&server, "left", left), write(&server, "right", right));
-    let stitcher = Stitcher::new(server.store.clone());
+    let stitcher = Stitcher::new(server.store.clone(), Default::default());
     stitcher.sweep(&mut SweepState::new("heir".to_owned())).await.unwrap();
 
     let found = states(&server).await;
@@ -138,7 +138,7 @@ async fn a_stale_derivation_never_stays() {
         }
     };
     let stale = async {
-        let stitcher = Stitcher::new(server.store.clone());
+        let stitcher = Stitcher::new(server.store.clone(), Default::default());
         let one = order_store::Touched {
             orders: BTreeSet::from(["ONE".to_owned()]),
             ..order_store::Touched::default()

@@ -124,13 +124,25 @@ async fn the_sweep_finds_what_nobody_stitched() {
     let server = Server::start();
     server.store.migrate(&Lifecycle::default()).await.unwrap();
     let writer = Writer::new(server.store.clone());
-    let stitcher = Stitcher::new(server.store.clone());
+    let stitcher = Stitcher::new(server.store.clone(), Default::default());
     writer.insert(&stage("ORD-1", "SUBMITTED", 5), "a").await.unwrap();
     let mut state = SweepState::new("sweeper".to_owned());
     assert_eq!(stitcher.sweep(&mut state).await.unwrap().orders, 1);
     assert_eq!(stitcher.sweep(&mut state).await.unwrap().orders, 0);
+    // Another one inserts, says that it is there, and is not heard of again.
     writer.insert(&stage("ORD-2", "SUBMITTED", 5), "b").await.unwrap();
-    assert_eq!(stitcher.sweep(&mut state).await.unwrap().orders, 1);
+    let now = now_ms();
+    for (said_at, found) in [(now, 0), (now - 31_000, 1)] {
+        let peer = format!(
+            "INSERT INTO stitchers (Stitcher, SaidAt, StitchedUntil, LagMs, Stopped) \
+             VALUES ('peer-{found}', {}, {}, 0, 0)",
+            said_at as f64 / 1e3,
+            (now - 31_000) as f64 / 1e3,
+        );
+        server.store.client().query(&peer).execute().await.unwrap();
+        assert_eq!(stitcher.sweep(&mut state).await.unwrap().orders > 0, found > 0);
+    }
+    assert_eq!(stitcher.sweep(&mut state).await.unwrap().orders, 0, "it was taken over once");
     assert_eq!(count(&server, "SELECT count() FROM orders FINAL").await, 2);
 }
 
@@ -152,7 +164,7 @@ async fn orders_of_many_traces_are_derived_too() {
         );
     }
     Writer::new(server.store.clone()).insert(&batch, "t").await.unwrap();
-    let stitched = Stitcher::new(server.store.clone()).stitch(&batch.touched()).await.unwrap();
+    let stitched = Stitcher::new(server.store.clone(), Default::default()).stitch(&batch.touched()).await.unwrap();
     assert_eq!(stitched.orders, 31);
     assert_eq!(
         count(&server, "SELECT count() FROM orders FINAL WHERE Stage = 'SUBMITTED'").await,
@@ -188,9 +200,10 @@ async fn the_reader_counts_lists_finds_and_shows() {
         alias_kind: "partner_number".into(),
         order_id: "ORD-2026-0002".into(),
         received_at: now_ms(),
+        ..OrderAliasRow::default()
     });
     writer.insert(&batch, "t").await.unwrap();
-    Stitcher::new(server.store.clone()).stitch(&batch.touched()).await.unwrap();
+    Stitcher::new(server.store.clone(), Default::default()).stitch(&batch.touched()).await.unwrap();
     let reader = Reader::new(server.store.clone());
 
     let board = reader.board(None).await.unwrap();
@@ -256,7 +269,7 @@ async fn an_answer_is_heard_when_it_is_received_not_when_the_order_is() {
     let approved = stage("ORD-LATE", "MANUFACTURING_APPROVED", 6_000);
     batch.append(approved);
     Writer::new(server.store.clone()).insert(&batch, "t").await.unwrap();
-    Stitcher::new(server.store.clone()).stitch(&batch.touched()).await.unwrap();
+    Stitcher::new(server.store.clone(), Default::default()).stitch(&batch.touched()).await.unwrap();
     let sql = "SELECT OrderId FROM calculations_v1 WHERE AnswerHeardTooLate";
     let late: Vec<String> = server.store.client().query(sql).fetch_all().await.unwrap();
     assert_eq!(late, ["ORD-LATE"]);

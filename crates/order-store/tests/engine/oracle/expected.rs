@@ -75,6 +75,7 @@ fn about(
             event_time: row.event_time,
             source: row.source.clone(),
             attempt: row.attempt,
+            received_at: row.received_at,
             worker: said("worker"),
             error: said("error"),
         }

@@ -106,7 +106,8 @@ impl World {
                 source: "mes".to_owned(),
                 worker: format!("worker-{}", rng.random_range(0..3)),
                 attempt: 1,
-                last_at: (received_at - rng.random_range(-90..90) * 1_000) * NANOS_PER_MILLI,
+                last_at: (received_at - if rng.random_bool(0.1) { -20_000_000 } else { 9_000 })
+                    * NANOS_PER_MILLI,
                 received_at,
             });
         }
