@@ -5,10 +5,10 @@
 //! make an order, in two traces, and the first span of a trace names the order. Every id, time and
 //! value is a hash of the span's or the order's number. So writing can stop anywhere and go on.
 
-pub mod shape;
-pub mod facts;
-pub mod filling;
 pub mod exporter;
+mod facts;
+pub mod shape;
+pub mod filling;
 
 pub use filling::{Filling, Progress};
 pub use shape::{Shape, Values};

@@ -3,7 +3,9 @@
 --
 -- A span's identity is (TraceId, SpanId): the table folds repeats by merge, the view at once.
 -- Partitions and retention go by the time of receipt: a clock in 1970 or 2200 can neither delete
--- a row on arrival nor open thousands of partitions.
+-- a row on arrival nor open thousands of partitions. Sort order, codecs and index are measured
+-- choices (docs/adr/0005-span-storage.md). The index says which partitions do not hold a trace: the
+-- key alone would have a granule read in every part.
 CREATE TABLE IF NOT EXISTS otel_traces (
     Timestamp DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),
     TraceId String CODEC(ZSTD(1)),
@@ -16,8 +18,8 @@ CREATE TABLE IF NOT EXISTS otel_traces (
     ResourceAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
     ScopeName String CODEC(ZSTD(1)),
     ScopeVersion String CODEC(ZSTD(1)),
-    SpanAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
-    Duration UInt64 CODEC(ZSTD(1)),
+    SpanAttributes Map(LowCardinality(String), String) CODEC(ZSTD(3)),
+    Duration UInt64 CODEC(T64, ZSTD(1)),
     StatusCode LowCardinality(String) CODEC(ZSTD(1)),
     StatusMessage String CODEC(ZSTD(1)),
     Events Nested (
@@ -31,12 +33,14 @@ CREATE TABLE IF NOT EXISTS otel_traces (
         TraceState String,
         Attributes Map(LowCardinality(String), String)
     ) CODEC(ZSTD(1)),
-    ReceivedAt DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))
+    ReceivedAt DateTime64(3, 'UTC') CODEC(ZSTD(1)),
+    INDEX trace TraceId TYPE bloom_filter(0.01) GRANULARITY 1
 ) ENGINE = ReplacingMergeTree
 PARTITION BY toDate(ReceivedAt)
 ORDER BY (TraceId, SpanId)
 TTL toDateTime(ReceivedAt) + INTERVAL 90 DAY
-SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 100000,
+SETTINGS ttl_only_drop_parts = 1, string_serialization_version = 'single_stream',
+         non_replicated_deduplication_window = 100000,
          fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE VIEW IF NOT EXISTS otel_traces_v1 AS SELECT * FROM otel_traces FINAL;

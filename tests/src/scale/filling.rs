@@ -10,17 +10,15 @@ use anyhow::{Context, Result, bail};
 use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 
+use super::facts::{self, Rows};
 use super::shape::{Chunk, SPANS_PER_ORDER, Shape};
-use super::{exporter, facts};
 
 /// Orders of a chunk. Its spans are one block of the engine: some 2 GB while they are inserted.
 const CHUNK_ORDERS: u64 = 50_000;
+/// More rows than any chunk has in any table: its rows are one block.
+const BLOCK_ROWS_MAX: &str = "2000000";
 /// How long the insert of a chunk may take on a busy machine.
 const INSERT_TIME_MAX: Duration = Duration::from_secs(600);
-/// Columns of the spans that both schemas have.
-const SPAN_COLUMNS: &str = "Timestamp, TraceId, SpanId, ParentSpanId, SpanName, SpanKind, \
-    ServiceName, ResourceAttributes, ScopeName, ScopeVersion, SpanAttributes, Duration, StatusCode";
-
 /// What is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
@@ -134,19 +132,14 @@ impl Filling {
     async fn write(&self, target: Target, chunk: u64, orders: Chunk) -> Result<()> {
         let spans =
             Chunk { first: orders.first * SPANS_PER_ORDER, count: orders.count * SPANS_PER_ORDER };
-        let text = include_str!("spans.sql");
         match target {
             Target::Waybill => {
-                let columns = format!("{SPAN_COLUMNS}, ReceivedAt");
-                self.insert(("otel_traces", &columns), text, spans, chunk).await?;
-                for (table, columns, text) in facts::TABLES {
-                    self.insert((table, columns), text, orders, chunk).await?;
+                self.insert(facts::SPANS, spans, chunk).await?;
+                for rows in facts::FACTS {
+                    self.insert(rows, orders, chunk).await?;
                 }
             }
-            Target::Exporter => {
-                let table = exporter::TRACES;
-                self.insert((table, SPAN_COLUMNS), text, spans, chunk).await?;
-            }
+            Target::Exporter => self.insert(facts::EXPORTER_SPANS, spans, chunk).await?,
         }
         let done = Done { target: target.name().to_owned(), chunk };
         let mut insert = self.client.insert::<Done>("scale_done").await?;
@@ -154,21 +147,22 @@ impl Filling {
         insert.end().await.context("writing down how far it is")
     }
 
-    async fn insert(&self, into: (&str, &str), text: &str, of: Chunk, chunk: u64) -> Result<()> {
-        let block = (of.count * SPANS_PER_ORDER).to_string();
+    async fn insert(&self, rows: Rows, of: Chunk, chunk: u64) -> Result<()> {
         self.shape
-            .insert(&self.client, into, text, of)
-            .with_setting("insert_deduplication_token", format!("scale-{}-{chunk}", into.0))
+            .insert(&self.client, rows, of)
+            .with_setting("insert_deduplication_token", format!("scale-{}-{chunk}", rows.table))
             // The select is not sorted, and need not be: all its rows are one block, so that the
             // token names the same rows each time.
             .with_setting("deduplicate_insert_select", "enable_even_for_bad_queries")
             .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1")
-            .with_setting("min_insert_block_size_rows", block.clone())
-            .with_setting("max_insert_block_size", block)
+            .with_setting("min_insert_block_size_rows", BLOCK_ROWS_MAX)
+            .with_setting("max_insert_block_size", BLOCK_ROWS_MAX)
             .with_setting("min_insert_block_size_bytes", "0")
             .with_setting("max_insert_threads", "1")
+            // Every reader folds: rows that are there twice are found by merges.
+            .with_setting("optimize_on_insert", "0")
             .execute()
             .await
-            .with_context(|| format!("inserting into {}", into.0))
+            .with_context(|| format!("inserting into {}", rows.table))
     }
 }

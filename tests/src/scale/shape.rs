@@ -4,6 +4,8 @@ use clickhouse::query::Query;
 use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 
+use super::facts::Rows;
+
 /// Spans of one order, in its two traces.
 pub const SPANS_PER_ORDER: u64 = 10;
 /// Days over which the spans are spread, as published.
@@ -59,24 +61,12 @@ impl Shape {
         Ok(client.query(hash).param("order", order).fetch_one().await?)
     }
 
-    /// An insert of `columns` of the rows that `text` makes of a chunk of numbers.
-    pub(super) fn insert(
-        &self,
-        client: &Client,
-        (into, columns): (&str, &str),
-        text: &str,
-        chunk: Chunk,
-    ) -> Query {
-        let text: String = text.lines().filter(|line| !line.trim_start().starts_with("--")).fold(
-            String::new(),
-            |mut text, line| {
-                text.push_str(line);
-                text.push('\n');
-                text
-            },
-        );
+    /// An insert of the rows that are made of a chunk of numbers.
+    pub(super) fn insert(&self, client: &Client, rows: Rows, chunk: Chunk) -> Query {
+        let Rows { table, columns, .. } = rows;
+        let text = rows.text();
         client
-            .query(&format!("INSERT INTO {into} ({columns}) SELECT {columns} FROM ({text})"))
+            .query(&format!("INSERT INTO {table} ({columns}) SELECT {columns} FROM ({text})"))
             .param("first", chunk.first)
             .param("count", chunk.count)
             .param("orders", self.orders())

@@ -1,19 +1,7 @@
--- The spans numbered from `first`, `count` of them; the same number gives the same span. Ten spans
--- make an order, in two traces of three to seven. Orders begin evenly over the days, in the order
--- of their numbers; the second trace follows within two days.
-WITH
-    number AS n,
-    intDiv(n, 10) AS o,
-    fromUnixTimestamp64Milli({end_ms:Int64}, 'UTC') AS window_end,
-    {days:Int64} * 86400000000000 AS window_ns,
-    3 + cityHash64('split', o) % 5 AS first_spans,
+-- The spans of the numbers `n`.
     toUInt8(n % 10 >= first_spans) AS trace,
     if(trace = 0, 0, first_spans) AS root,
     n % 10 - root AS place,
-    toInt64(toFloat64(window_ns) * o / {orders:UInt64}) + toInt64(cityHash64('begin', o) % 1000000000)
-        AS order_ns,
-    toInt64(pow(cityHash64('gap', o) % 1000 / 1000., 3) * 172800e9) AS gap_ns,
-    least(order_ns + if(trace = 0, 0, gap_ns), window_ns - 1000000000) AS trace_ns,
     if(place = 0, 0, place * 20000000 + cityHash64('jitter', n) % 20000000) AS span_ns,
     concat('service-', toString(cityHash64('service', o, trace, place) % 10)) AS service,
     -- `cycle` is what Jaeger's tracegen does; drawn values are harder to compress.
@@ -26,8 +14,8 @@ WITH
         range(11)
     ) AS attributes
 SELECT
-    window_end - toIntervalNanosecond(window_ns - trace_ns - span_ns) AS Timestamp,
-    lower(hex(sipHash128('trace', o, trace))) AS TraceId,
+    window_end - toIntervalNanosecond(window_ns - traces_ns[trace + 1] - span_ns) AS Timestamp,
+    trace_ids[trace + 1] AS TraceId,
     lower(hex(reinterpretAsFixedString(sipHash64('span', n)))) AS SpanId,
     if(place = 0, '', lower(hex(reinterpretAsFixedString(
         sipHash64('span', o * 10 + root + cityHash64('parent', n) % place))))) AS ParentSpanId,
@@ -47,7 +35,7 @@ SELECT
         arrayConcat(
             arrayMap(a -> (a.1, concat(if(a.2 < 10, 'val_0', 'val_'), toString(a.2))), attributes),
             -- The first span of a trace names the order, in addition to the eleven.
-            if(place = 0, [('order.id', concat('ORD-2026-', leftPad(toString(o), 8, '0')))], [])
+            if(place = 0, [('order.id', order_id)], [])
         ),
         'Map(String, String)'
     ) AS SpanAttributes,
@@ -56,4 +44,3 @@ SELECT
     toDateTime64(
         Timestamp + toIntervalNanosecond(Duration)
             + toIntervalMillisecond(cityHash64('received', n) % 5000), 3, 'UTC') AS ReceivedAt
-FROM numbers({first:UInt64}, {count:UInt64})

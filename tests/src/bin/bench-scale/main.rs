@@ -15,7 +15,10 @@ mod usage;
 mod disk;
 mod size;
 mod writing;
+mod deriving;
+mod traffic;
 mod timelines;
+mod pages;
 
 use std::path::PathBuf;
 
@@ -94,8 +97,10 @@ async fn main() -> Result<()> {
         writing::fill(&mut bench, &filling, Target::Exporter).await?;
     }
     if !bench.settings.only_fill {
+        deriving::derive_all(&mut bench).await?;
         disk::sizes(&bench).await?;
         timelines::measure(&mut bench).await?;
+        pages::measure(&mut bench).await?;
     }
     bench.stack.finish().await
 }
