@@ -6,6 +6,7 @@
 //! see `docs/adr/0003-answer-after-insert.md`.
 #![forbid(unsafe_code)]
 
+pub mod schema_command;
 pub mod settings;
 pub mod metrics;
 pub mod store_watch;
@@ -16,6 +17,7 @@ pub mod body;
 pub mod http;
 pub mod grpc;
 pub mod program;
+pub mod restitch_command;
 
 pub use program::{RunError, run};
 pub use settings::Settings;

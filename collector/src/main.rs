@@ -4,7 +4,8 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use collector::settings::{LifecycleError, built_in_lifecycle};
+use collector::schema_command::SchemaArgs;
+use collector::settings::{Command, LifecycleError, RestitchArgs, built_in_lifecycle};
 use collector::{RunError, Settings};
 use daemon::settings::{EXIT_OS, EXIT_SOFTWARE, EXIT_UNAVAILABLE, parse, refuse};
 use daemon::{Stop, log};
@@ -32,7 +33,12 @@ fn main() -> ExitCode {
         Ok(lifecycle) => lifecycle,
         Err(error) => return refuse_lifecycle(&error),
     };
-    match serve(settings, lifecycle) {
+    let ran = match settings.command.clone() {
+        Some(Command::Schema(args)) => return print_schema(&args),
+        Some(Command::Restitch(args)) => restitch(&settings, &args, lifecycle),
+        None => serve(settings, lifecycle),
+    };
+    match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "stopped");
@@ -52,6 +58,27 @@ fn refuse_lifecycle(error: &LifecycleError) -> ExitCode {
     refuse("--lifecycle", &log::chain(error))
 }
 
+fn print_schema(args: &SchemaArgs) -> ExitCode {
+    match collector::schema_command::run(args, &mut std::io::stdout()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is_usage() => refuse("schema", &log::chain(&error)),
+        Err(error) => {
+            tracing::error!(error = log::chain(&error), "stopped");
+            ExitCode::from(EXIT_SOFTWARE)
+        }
+    }
+}
+
+#[tokio::main]
+async fn restitch(
+    settings: &Settings,
+    args: &RestitchArgs,
+    lifecycle: order_model::Lifecycle,
+) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    Ok(collector::restitch_command::run(settings, args, lifecycle, &mut out).await?)
+}
+
 #[tokio::main]
 async fn serve(settings: Settings, lifecycle: order_model::Lifecycle) -> anyhow::Result<()> {
     let stop = Stop::on_signals().context("cannot handle signals")?;
@@ -62,7 +89,7 @@ async fn serve(settings: Settings, lifecycle: order_model::Lifecycle) -> anyhow:
 fn exit_code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<RunError>() {
         Some(RunError::StoreUnavailable { .. }) => EXIT_UNAVAILABLE,
-        Some(RunError::Redaction(_)) => daemon::settings::EXIT_USAGE,
+        Some(RunError::Redaction(_) | RunError::Cluster(_)) => daemon::settings::EXIT_USAGE,
         Some(RunError::Serve(_) | RunError::PortsFile { .. }) => EXIT_OS,
         Some(RunError::Migrate(_) | RunError::Panicked { .. }) | None => EXIT_SOFTWARE,
     }

@@ -1,7 +1,9 @@
 //! What the collector counts.
 
+use std::sync::atomic::AtomicU64;
+
 use daemon::Metrics;
-use order_store::Batch;
+use order_store::{Batch, Conservation};
 use otlp_columns::{Mapped, Rejection, Signal, Tally};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -81,6 +83,18 @@ pub struct CollectorMetrics {
     pub stitch_overflows: Counter,
     /// Orders and traces that wait to be derived again.
     pub stitch_pending: Gauge,
+    /// Age of the oldest of them, seconds.
+    pub stitch_lag_seconds: Gauge<f64, AtomicU64>,
+    /// Orders that the store refused to derive for good.
+    pub stitch_refused: Counter,
+    /// Order ids that the facts name.
+    pub orders_named: Gauge,
+    /// Orders as the board counts them.
+    pub orders_derived: Gauge,
+    /// Ids that turned out to be another id of an order.
+    pub orders_merged: Gauge,
+    /// What is missing between them: 0 once the stitcher has caught up.
+    pub conservation_difference: Gauge,
 }
 
 fn seconds() -> Histogram {
@@ -92,6 +106,7 @@ impl CollectorMetrics {
     #[must_use]
     pub fn new(metrics: &Metrics) -> Self {
         let counter = |name: &str, help: &str| metrics.add(name, help, Counter::default());
+        let gauge = |name: &str, help: &str| metrics.add(name, help, Gauge::default());
         Self {
             requests: metrics.add("requests", "Requests by outcome", Family::default()),
             accepted_items: metrics.add(
@@ -145,7 +160,29 @@ impl CollectorMetrics {
                 "Orders and traces that wait to be derived again",
                 Gauge::default(),
             ),
+            stitch_lag_seconds: metrics.add(
+                "stitch_lag_seconds",
+                "Age of the oldest order or trace that waits to be derived again",
+                Gauge::default(),
+            ),
+            stitch_refused: counter("stitch_refused", "Orders that the store refused to derive"),
+            orders_named: gauge("orders_named", "Order ids that the facts name"),
+            orders_derived: gauge("orders_derived", "Orders as the board counts them"),
+            orders_merged: gauge("orders_merged", "Ids that turned out to be another order's"),
+            conservation_difference: gauge(
+                "conservation_difference",
+                "Ids named less those merged less orders derived: 0 when all are stitched",
+            ),
         }
+    }
+
+    /// Shows a check of conservation.
+    pub fn conserved(&self, found: Conservation) {
+        let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.orders_named.set(gauge(found.named));
+        self.orders_derived.set(gauge(found.derived));
+        self.orders_merged.set(gauge(found.merged));
+        self.conservation_difference.set(found.difference);
     }
 
     /// Counts a request by how it ended.
@@ -201,6 +238,7 @@ impl CollectorMetrics {
             ("otel_traces", batch.spans.len()),
             ("otel_logs", batch.logs.len()),
             ("order_events", batch.order_events.len()),
+            ("order_heartbeats", batch.order_heartbeats.len()),
             ("order_traces", batch.order_traces.len()),
             ("trace_links", batch.trace_links.len()),
             ("order_aliases", batch.order_aliases.len()),

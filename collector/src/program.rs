@@ -8,6 +8,7 @@ use daemon::serve::{ServeError, bind};
 use daemon::settings::write_ports_file;
 use daemon::{Health, Metrics, Stop, Watch, admin, connections, log};
 use order_model::Lifecycle;
+use order_store::cluster::ClusterError;
 use order_store::schema::MigrateError;
 use order_store::{Stitcher, Store, StoreError, Writer};
 use otlp_columns::redact::BadPattern;
@@ -39,6 +40,9 @@ pub enum RunError {
     /// A redaction pattern of the settings is not usable.
     #[error("bad setting --redact-key")]
     Redaction(#[source] BadPattern),
+    /// The name of the cluster cannot stand in statements.
+    #[error("bad setting --store-cluster")]
+    Cluster(#[from] ClusterError),
     /// A port could not be bound.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -95,6 +99,7 @@ struct Parts {
 /// [`RunError`].
 pub async fn run(settings: Settings, lifecycle: Lifecycle, stop: Stop) -> Result<(), RunError> {
     let redaction = Redaction::with(&settings.redact_keys).map_err(RunError::Redaction)?;
+    let layout = settings.cluster.layout(&settings.store.store_database)?;
     let limits =
         Limits { decoded_bytes_max: settings.intake.decoded_bytes_max, ..Limits::default() };
     let lifecycle = Arc::new(lifecycle);
@@ -103,7 +108,7 @@ pub async fn run(settings: Settings, lifecycle: Lifecycle, stop: Stop) -> Result
     let metrics = CollectorMetrics::new(&page);
     let health = Health::new();
     let parts = Parts {
-        store: Store::connect(&settings.store),
+        store: Store::connect_to(&settings.store, layout),
         mailbox: Arc::new(Mailbox::new(settings.stitch.stitch_pending_max, metrics.clone())),
         store_watch: StoreWatch::new(health.watch("store", PROGRESS_AGE_MAX)),
         stitch_watch: health.watch("stitcher", PROGRESS_AGE_MAX),
@@ -132,7 +137,7 @@ pub async fn run(settings: Settings, lifecycle: Lifecycle, stop: Stop) -> Result
 
     let prepared = prepare(&parts, &lifecycle, settings.store_wait, &stop).await;
     let ran = match prepared {
-        Ok(true) => work(&settings, parts, intake, jobs, servers, &stop).await,
+        Ok(true) => work(&settings, lifecycle, parts, intake, jobs, servers, &stop).await,
         Ok(false) => Ok(()),
         Err(error) => Err(error),
     };
@@ -193,6 +198,7 @@ async fn prepare(
 /// stitcher.
 async fn work(
     settings: &Settings,
+    lifecycle: Arc<Lifecycle>,
     parts: Parts,
     intake: Intake,
     jobs: mpsc::Receiver<Job>,
@@ -213,13 +219,18 @@ async fn work(
         inserters.spawn(inserter.clone().run());
     }
     drop(inserter);
-    let stitcher = Stitcher::new(store.clone());
+    let stitcher = Stitcher::new(store.clone(), lifecycle);
     let mut stitchers = JoinSet::new();
     let limits = settings.stitch.clone();
     stitchers.spawn({
         let (mailbox, stitcher, limits) = (Arc::clone(&mailbox), stitcher.clone(), limits.clone());
         let metrics = metrics.clone();
         async move { stitch::run(&mailbox, &stitcher, &limits, &stitch_watch, &metrics).await }
+    });
+    stitchers.spawn({
+        let (mailbox, stitcher) = (Arc::clone(&mailbox), stitcher.clone());
+        let (metrics, stop) = (metrics.clone(), stop.clone());
+        async move { stitch::conserve(&mailbox, &stitcher, &metrics, &stop).await }
     });
     stitchers.spawn({
         let (mailbox, stop) = (Arc::clone(&mailbox), stop.clone());

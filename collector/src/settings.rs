@@ -4,17 +4,23 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser};
+use clap::{Args, Parser, Subcommand};
 use daemon::connections::Bounds;
 use daemon::settings::{Common, duration};
 use order_model::Lifecycle;
 use order_model::lifecycle::{DEFAULT_TOML, Mistakes};
 use order_store::StoreSettings;
+use order_store::connection::ClusterSettings;
+
+use crate::schema_command::SchemaArgs;
 
 /// Receives OTLP traces and logs, stores them and derives the state of every order they touch.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "collector", version)]
+#[command(name = "collector", version, args_conflicts_with_subcommands = false)]
 pub struct Settings {
+    /// What to do instead of receiving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
     /// Address of OTLP/HTTP.
     #[arg(long, env = "WAYBILL_OTLP_HTTP", default_value = "127.0.0.1:4318")]
     pub otlp_http: SocketAddr,
@@ -41,6 +47,9 @@ pub struct Settings {
     pub store: StoreSettings,
     #[command(flatten)]
     #[expect(missing_docs, reason = "the flags inside are documented")]
+    pub cluster: ClusterSettings,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flags inside are documented")]
     pub intake: IntakeSettings,
     #[command(flatten)]
     #[expect(missing_docs, reason = "the flags inside are documented")]
@@ -54,6 +63,24 @@ pub struct Settings {
     #[command(flatten)]
     #[expect(missing_docs, reason = "the flags inside are documented")]
     pub common: Common,
+}
+
+/// What the program does instead of receiving.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Derive every order again from all its facts, while collectors run or not. The tables end
+    /// as they were, unless something was missed.
+    Restitch(RestitchArgs),
+    /// Print the schema of the store, for one server or for a cluster.
+    Schema(SchemaArgs),
+}
+
+/// What `collector restitch` takes.
+#[derive(Debug, Clone, Args)]
+pub struct RestitchArgs {
+    /// Go on after this order id, where another run ended.
+    #[arg(long, default_value = "", value_name = "ORDER")]
+    pub after: String,
 }
 
 /// Bounds on what is taken in at once.
@@ -106,7 +133,7 @@ pub struct StitchSettings {
     #[arg(long, env = "WAYBILL_STITCH_PENDING_MAX", default_value_t = 200_000)]
     pub stitch_pending_max: usize,
     /// Orders and traces of one derivation.
-    #[arg(long, env = "WAYBILL_STITCH_CHUNK_MAX", default_value_t = 1_000)]
+    #[arg(long, env = "WAYBILL_STITCH_CHUNK_MAX", default_value_t = 2_000)]
     pub stitch_chunk_max: usize,
     /// How often to look for orders that were missed or whose future event has come.
     #[arg(long, env = "WAYBILL_SWEEP_INTERVAL", default_value = "5s", value_parser = duration)]

@@ -1,14 +1,15 @@
 //! From what inserts touched to derived orders: a merging mailbox, the stitch task, the sweep.
 //!
 //! The mailbox forgets nothing that the store does not know: what is lost with the process, or
-//! does not fit, is found by the sweep from the facts themselves.
+//! does not fit, is found by a sweep from the facts themselves, of this collector or another.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use daemon::{Stop, Watch, log};
-use order_store::{Stitcher, StoreError, SweepState, Touched};
+use order_store::{Conservation, Progress, Stitched, Stitcher, StoreError, SweepState, Touched};
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use crate::metrics::CollectorMetrics;
 use crate::settings::StitchSettings;
@@ -17,6 +18,17 @@ use crate::settings::StitchSettings;
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// Successes after which chunks that were halved to nothing are whole again.
 const CHUNK_GROWTH_STEPS: usize = 50;
+/// How often the end of the stitch task is looked for at the stop.
+const EMPTIED_POLL: Duration = Duration::from_millis(20);
+/// How often open orders are merged and those that ended long ago let go.
+const TIDY_INTERVAL: Duration = Duration::from_secs(3_600);
+/// Pauses between two checks of conservation.
+const CHECK_PAUSE_MIN: Duration = Duration::from_secs(1);
+const CHECK_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// A check that finds what the last one found is written down this often.
+const CHECK_RECORDED_INTERVAL: Duration = Duration::from_secs(30);
+/// A difference that lasts this long while nothing waits is mended.
+const DIFFERENCE_MENDED_AFTER: Duration = Duration::from_secs(15);
 /// How often an idle stitch task says that it is well.
 const IDLE_REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -33,7 +45,12 @@ pub struct Mailbox {
 #[derive(Debug, Default)]
 struct Pending {
     touched: Touched,
+    /// When the oldest of it was touched.
     since: Option<Instant>,
+    /// The same of what is being derived.
+    deriving_since: Option<Instant>,
+    /// The same of what did not fit and is left to a sweep.
+    overflowed_since: Option<Instant>,
     closed: bool,
 }
 
@@ -62,18 +79,22 @@ impl Mailbox {
         }
     }
 
-    /// Adds what an insert touched. A full mailbox is emptied and a sweep over everything
-    /// replaces it, so that this never waits and never loses.
+    /// Adds what an insert touched. A full mailbox is emptied and a sweep replaces it, so that
+    /// this never waits and never loses.
     pub fn put(&self, touched: Touched) {
+        self.put_since(touched, Instant::now());
+    }
+
+    fn put_since(&self, touched: Touched, since: Instant) {
         if touched.is_empty() {
             return;
         }
         let mut pending = self.lock();
-        pending.since.get_or_insert_with(Instant::now);
+        pending.since = earliest(pending.since, Some(since));
         pending.touched.merge(touched);
-        if size(&pending.touched) > self.pending_max {
+        if pending.touched.len() > self.pending_max {
             pending.touched = Touched::default();
-            pending.since = None;
+            pending.overflowed_since = earliest(pending.overflowed_since, pending.since.take());
             self.metrics.stitch_overflows.inc();
             self.overflowed.notify_one();
         }
@@ -88,12 +109,23 @@ impl Mailbox {
         self.arrived.notify_one();
     }
 
+    /// Age of the oldest touch that is not derived yet.
+    #[must_use]
+    pub fn lag(&self) -> Duration {
+        let pending = self.lock();
+        let oldest = earliest(pending.since, pending.deriving_since);
+        let oldest = earliest(oldest, pending.overflowed_since);
+        let lag = oldest.map_or(Duration::ZERO, |since| since.elapsed());
+        self.metrics.stitch_lag_seconds.set(lag.as_secs_f64());
+        lag
+    }
+
     fn lock(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn show(&self, pending: &Pending) {
-        let size = i64::try_from(size(&pending.touched)).unwrap_or(i64::MAX);
+        let size = i64::try_from(pending.touched.len()).unwrap_or(i64::MAX);
         self.metrics.stitch_pending.set(size);
     }
 
@@ -103,38 +135,53 @@ impl Mailbox {
             return if pending.closed { Next::End } else { Next::Wait };
         }
         let since = pending.since.take().unwrap_or_else(Instant::now);
-        let chunk = take_chunk(&mut pending.touched, chunk_max);
+        let chunk = pending.touched.take(chunk_max);
         if !pending.touched.is_empty() {
             pending.since = Some(since);
         }
+        pending.deriving_since = Some(since);
         self.show(&pending);
         Next::Stitch(chunk, since)
     }
-}
 
-fn size(touched: &Touched) -> usize {
-    touched.orders.len() + touched.traces.len()
-}
+    fn derived(&self) {
+        self.lock().deriving_since = None;
+    }
 
-/// Takes at most `chunk_max` ids: orders first, then traces.
-fn take_chunk(touched: &mut Touched, chunk_max: usize) -> Touched {
-    let mut chunk = Touched::default();
-    while size(&chunk) < chunk_max {
-        if let Some(order) = touched.orders.pop_first() {
-            chunk.orders.insert(order);
-        } else if let Some(trace) = touched.traces.pop_first() {
-            chunk.traces.insert(trace);
-        } else {
-            break;
+    /// Waits until a closed mailbox is empty and its last chunk derived.
+    async fn emptied(&self) {
+        while !self.is_done() {
+            tokio::time::sleep(EMPTIED_POLL).await;
         }
     }
-    chunk
+
+    fn is_done(&self) -> bool {
+        let pending = self.lock();
+        pending.closed && pending.deriving_since.is_none() && pending.touched.is_empty()
+    }
+
+    /// The time from which a sweep must look, because something did not fit; it stays until
+    /// [`Mailbox::swept`] says that it was found.
+    fn overflowed_since(&self) -> Option<Instant> {
+        self.lock().overflowed_since
+    }
+
+    fn swept(&self, since: Option<Instant>) {
+        let mut pending = self.lock();
+        if pending.overflowed_since == since {
+            pending.overflowed_since = None;
+        }
+    }
+}
+
+fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
 }
 
 /// Derives what is put into the mailbox, at once, until it is closed and empty.
 ///
 /// After a failure chunks are halved and grow again with success. A single order that the store
-/// refuses for good is left to the sweep, so that it holds up nobody but itself.
+/// refuses for good is given up until it is touched again, so that it holds up nobody but itself.
 pub async fn run(
     mailbox: &Mailbox,
     stitcher: &Stitcher,
@@ -159,6 +206,7 @@ pub async fn run(
         let begun = Instant::now();
         match stitcher.stitch(&chunk).await {
             Ok(stitched) => {
+                mailbox.derived();
                 metrics.stitch_seconds.observe(since.elapsed().as_secs_f64());
                 metrics.stitched_orders.inc_by(stitched.orders as u64);
                 watch.progressed();
@@ -173,16 +221,21 @@ pub async fn run(
                 note_failure(&error, "orders not derived; trying again", watch, metrics, failing);
                 failing = true;
                 chunk_max = (chunk_max / 2).max(1);
-                if size(&chunk) > 1 || error.is_retryable() {
-                    mailbox.put(chunk);
+                if chunk.len() > 1 || error.is_retryable() {
+                    mailbox.put_since(chunk, since);
+                } else {
+                    metrics.stitch_refused.inc();
+                    tracing::error!(touched = ?chunk, "not derived, and given up");
                 }
+                mailbox.derived();
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
         }
     }
 }
 
-/// Sweeps once at start, then at every interval or when the mailbox overflowed, until the stop.
+/// Sweeps once at start, then at every interval or when the mailbox overflowed, until the stop;
+/// says each time how far this collector has come.
 pub async fn sweep(
     mailbox: &Mailbox,
     stitcher: &Stitcher,
@@ -191,11 +244,12 @@ pub async fn sweep(
     metrics: &CollectorMetrics,
     stop: &Stop,
 ) {
-    let mut state = SweepState::default();
+    let mut state = SweepState::new(Uuid::now_v7().to_string());
     let mut failing = false;
-    loop {
+    let mut tidied = Instant::now();
+    while !stop.is_stopped() {
         let mut pause = settings.sweep_interval;
-        match stitcher.sweep(&mut state).await {
+        match sweep_once(mailbox, stitcher, &mut state).await {
             Ok(stitched) => {
                 metrics.swept_orders.inc_by(stitched.orders as u64);
                 watch.progressed();
@@ -208,11 +262,95 @@ pub async fn sweep(
                 pause = pause.min(RETRY_PAUSE);
             }
         }
-        tokio::select! {
-            () = stop.stopped() => return,
-            () = tokio::time::sleep(pause) => {}
-            () = mailbox.overflowed.notified() => state = SweepState::default(),
+        if tidied.elapsed() > TIDY_INTERVAL {
+            tidied = Instant::now();
+            if let Err(error) = stitcher.tidy().await {
+                tracing::warn!(error = log::chain(&error), "open orders not tidied");
+            }
         }
+        tokio::select! {
+            () = stop.stopped() => {}
+            () = tokio::time::sleep(pause) => {}
+            () = mailbox.overflowed.notified() => {}
+        }
+    }
+    mailbox.emptied().await;
+    let last = Progress { lag_ms: 0, stopped: true };
+    if let Err(error) = stitcher.report(&state, last).await {
+        tracing::warn!(error = log::chain(&error), "the stop is not known to other collectors");
+    }
+}
+
+async fn sweep_once(
+    mailbox: &Mailbox,
+    stitcher: &Stitcher,
+    state: &mut SweepState,
+) -> Result<Stitched, StoreError> {
+    let overflowed = mailbox.overflowed_since();
+    if overflowed.is_some() {
+        state.begin_again();
+    }
+    let stitched = stitcher.sweep(state).await?;
+    mailbox.swept(overflowed);
+    let lag_ms = i64::try_from(mailbox.lag().as_millis()).unwrap_or(i64::MAX);
+    stitcher.report(state, Progress { lag_ms, stopped: false }).await?;
+    Ok(stitched)
+}
+
+/// Checks again and again that what the facts name is what the board counts. Reading all facts has
+/// its price, so the pause is twenty times as long as the check took.
+pub async fn conserve(
+    mailbox: &Mailbox,
+    stitcher: &Stitcher,
+    metrics: &CollectorMetrics,
+    stop: &Stop,
+) {
+    let checker = Uuid::now_v7().to_string();
+    let mut recorded: Option<(Conservation, Instant)> = None;
+    let mut differed_since: Option<Instant> = None;
+    loop {
+        let begun = Instant::now();
+        let caught_up = mailbox.lag().is_zero();
+        match stitcher.conservation().await {
+            Ok(found) => {
+                metrics.conserved(found);
+                let news = recorded.is_none_or(|(last, at)| {
+                    last != found || at.elapsed() > CHECK_RECORDED_INTERVAL
+                });
+                if news && stitcher.record_conservation(&checker, found).await.is_ok() {
+                    recorded = Some((found, Instant::now()));
+                }
+                if found.difference == 0 || !caught_up {
+                    differed_since = None;
+                } else if differed_since.get_or_insert(begun).elapsed() > DIFFERENCE_MENDED_AFTER {
+                    mend(stitcher, found).await;
+                    differed_since = None;
+                }
+            }
+            Err(error) => {
+                tracing::debug!(error = log::chain(&error), "conservation not checked");
+            }
+        }
+        let pause = (begun.elapsed() * 20).clamp(CHECK_PAUSE_MIN, CHECK_PAUSE_MAX);
+        if !stop.sleep(pause).await {
+            return;
+        }
+    }
+}
+
+/// The sum does not come out although nothing waits: counts are made anew.
+async fn mend(stitcher: &Stitcher, found: Conservation) {
+    let Conservation { named, derived, merged, difference } = found;
+    tracing::warn!(
+        named,
+        derived,
+        merged,
+        difference,
+        "orders of the board are not those of the facts; counting settled orders again. If it \
+         lasts, run `collector restitch`"
+    );
+    if let Err(error) = stitcher.recount_all().await {
+        tracing::warn!(error = log::chain(&error), "settled orders not counted again");
     }
 }
 
@@ -242,7 +380,7 @@ mod tests {
 
     fn touched(orders: &[&str], traces: &[&str]) -> Touched {
         let own = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect();
-        Touched { orders: own(orders), traces: own(traces) }
+        Touched { orders: own(orders), carriers: own(traces), ..Touched::default() }
     }
 
     fn mailbox(pending_max: usize) -> Mailbox {

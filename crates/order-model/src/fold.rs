@@ -234,8 +234,7 @@ fn unique(signals: &[StageSignal]) -> Vec<StageSignal> {
         let known = identities.entry(identity).or_insert_with(|| signal.clone());
         known.attempt = signal.attempt.max(known.attempt);
         known.received_at = signal.received_at.min(known.received_at);
-        for (kept, text) in
-            [(&mut known.worker, &signal.worker), (&mut known.error, &signal.error)]
+        for (kept, text) in [(&mut known.worker, &signal.worker), (&mut known.error, &signal.error)]
         {
             if (text.is_empty(), text) < (kept.is_empty(), &*kept) {
                 kept.clone_from(text);

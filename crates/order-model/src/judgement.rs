@@ -169,9 +169,8 @@ fn next_set_by(lifecycle: &Lifecycle, state: &OrderState, ready_made: bool) -> V
         return Vec::new();
     }
     let kind = if ready_made { KIND_READY_MADE } else { &state.kind };
-    let passes = |skipped_by: &[String]| {
-        !skipped_by.iter().any(|who| *who == kind || *who == state.channel)
-    };
+    let passes =
+        |skipped_by: &[String]| !skipped_by.iter().any(|who| *who == kind || *who == state.channel);
     let next = lifecycle.stages.iter().skip(rank).find(|stage| passes(&stage.skipped_by));
     next.map_or_else(Vec::new, |stage| stage.set_by.clone())
 }

@@ -232,6 +232,11 @@ impl Store {
         self.route.probe().await;
     }
 
+    /// The layout of the cluster, if the store is one.
+    pub(crate) fn layout(&self) -> Option<&ClusterLayout> {
+        self.layout.as_deref()
+    }
+
     /// The client, for statements that are nobody else's (the evaluator's rules, tests).
     #[must_use]
     pub fn client(&self) -> &Client {

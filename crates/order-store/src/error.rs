@@ -10,8 +10,9 @@ pub struct StoreError {
 }
 
 /// Exception codes of ClickHouse that pass by themselves: too many queries or parts, memory,
-/// time-outs, a read-only or overloaded server, a network fault behind it.
-const PASSING_CODES: [u32; 10] = [159, 202, 209, 210, 241, 242, 243, 252, 319, 999];
+/// time-outs, a read-only or overloaded server, no replica that answers or is fresh, a network fault
+/// behind it.
+const PASSING_CODES: [u32; 12] = [159, 202, 209, 210, 241, 242, 243, 252, 279, 319, 369, 999];
 
 impl StoreError {
     /// For `map_err`: what was being done, as an infinitive ("insert spans").

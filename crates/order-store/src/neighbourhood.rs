@@ -210,11 +210,7 @@ impl Loader<'_> {
     }
 
     /// The orders that are, or may have been until now, one with this one.
-    async fn companions(
-        &self,
-        graph: &Graph,
-        order: &str,
-    ) -> Result<BTreeSet<String>, StoreError> {
+    async fn companions(&self, graph: &Graph, order: &str) -> Result<BTreeSet<String>, StoreError> {
         let mut found = BTreeSet::new();
         for key in graph.number_keys(order) {
             let orders = graph.orders_of_number(&key);

@@ -16,8 +16,8 @@ use serde::Deserialize;
 pub use alerts::{AlertItem, AlertRow};
 pub use board::{Board, BoardStage, SourceClock, SourceHeard};
 pub use lists::{OrderPage, StageCursor, StageFilter};
-pub use order_model::Condition;
 pub use order::{Calculation, Handover, OrderDetail, SignOfLife, Visit};
+pub use order_model::Condition;
 pub use search::{MatchedBy, SearchHit};
 pub use spans::{OrderSpans, SpanItem, Through};
 
@@ -44,11 +44,10 @@ impl Reader {
     /// The store could not be reached.
     pub async fn clock(&self) -> Result<UnixMillis, StoreError> {
         self.store
-            .reading()
-            .query("SELECT toUnixTimestamp64Milli(now64(3))")
-            .fetch_one()
+            .fetch_one("read the store's clock", |client| {
+                client.query("SELECT toUnixTimestamp64Milli(now64(3))")
+            })
             .await
-            .map_err(StoreError::doing("read the store's clock"))
     }
 
     async fn as_of(&self, given: Option<UnixMillis>) -> Result<UnixMillis, StoreError> {

@@ -12,6 +12,7 @@ use order_model::Lifecycle;
 use order_model::lifecycle::Stage;
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::{ClusterError, ClusterLayout};
 use crate::connection::Store;
 use crate::error::StoreError;
 
@@ -46,6 +47,9 @@ pub enum MigrateError {
     /// The store refused a statement or could not be reached.
     #[error("cannot migrate the store")]
     Store(#[from] StoreError),
+    /// A migration has no form for the cluster.
+    #[error("cannot make the schema of the cluster")]
+    Cluster(#[from] ClusterError),
     /// A file that was applied has since been edited, or a newer Waybill was here.
     #[error(
         "migration {number} ({name}) differs from the one this store was made with; \
@@ -79,13 +83,13 @@ impl Store {
     /// See [`MigrateError`].
     pub async fn migrate(&self, lifecycle: &Lifecycle) -> Result<(), MigrateError> {
         let database = &self.database;
-        self.run(&format!("CREATE DATABASE IF NOT EXISTS `{database}`"), true).await?;
-        self.run(
+        let one = || format!("CREATE DATABASE IF NOT EXISTS `{database}`");
+        self.run(&self.layout().map_or_else(one, ClusterLayout::create_database), true).await?;
+        self.change(
             "CREATE TABLE IF NOT EXISTS schema_migrations \
              (Number UInt32, Name String, Fingerprint String, AppliedAt DateTime DEFAULT now()) \
              ENGINE = ReplacingMergeTree ORDER BY Number \
-             SETTINGS fsync_after_insert = 1, fsync_part_directory = 1",
-            false,
+             SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;",
         )
         .await?;
         let applied: Vec<MigrationRow> = self
@@ -96,9 +100,7 @@ impl Store {
             .map_err(StoreError::doing("read the applied migrations"))?;
         check(&applied)?;
         for (number, name, text) in migrations().skip(applied.len()) {
-            for statement in statements(text) {
-                self.run(&statement, false).await?;
-            }
+            self.change(text).await?;
             self.record(MigrationRow {
                 number,
                 name: name.to_owned(),
@@ -111,7 +113,15 @@ impl Store {
         Ok(())
     }
 
-    async fn run(&self, statement: &str, unbound: bool) -> Result<(), StoreError> {
+    /// Runs the statements of a migration, on every server of a cluster.
+    async fn change(&self, text: &str) -> Result<(), MigrateError> {
+        for statement in self.ddl(text)? {
+            self.run(&statement, false).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn run(&self, statement: &str, unbound: bool) -> Result<(), StoreError> {
         let client = if unbound { self.unbound() } else { self.client.clone() };
         client.query_raw(statement).execute().await.map_err(StoreError::doing("change the schema"))
     }
@@ -159,16 +169,6 @@ fn check(applied: &[MigrationRow]) -> Result<(), MigrateError> {
         }
     }
     Ok(())
-}
-
-/// The statements of a file, without comment lines. A statement ends with `;` at a line's end.
-fn statements(text: &str) -> Vec<String> {
-    without_comments(text)
-        .split(";\n")
-        .map(str::trim)
-        .filter(|statement| !statement.is_empty())
-        .map(str::to_owned)
-        .collect()
 }
 
 /// The text without its comment lines: the client would read a `?` in them as a placeholder.
@@ -312,7 +312,7 @@ mod tests {
     fn migrations_are_numbered_without_a_gap_and_have_statements() {
         for (index, (number, name, text)) in migrations().enumerate() {
             assert_eq!(usize::try_from(number).unwrap(), index + 1);
-            assert!(!statements(text).is_empty(), "{name}");
+            assert!(!crate::cluster::split(text).is_empty(), "{name}");
         }
     }
 

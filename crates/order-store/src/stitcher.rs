@@ -22,8 +22,8 @@ pub use sweep::{Progress, SweepState};
 
 use crate::connection::Store;
 use crate::error::StoreError;
-use crate::rows::Touched;
 use crate::neighbourhood::Loader;
+use crate::rows::Touched;
 use crate::schema::lifecycle_fingerprint;
 
 /// Most orders of one derivation; more are derived one chunk after the other.

@@ -38,7 +38,13 @@ impl Writer {
         tokio::try_join!(
             rows(client, "order_traces", &batch.order_traces, token, "insert traces of orders"),
             rows(client, "order_events", &batch.order_events, token, "insert signals of orders"),
-            rows(client, "order_heartbeats", &batch.order_heartbeats, token, "insert signs of life"),
+            rows(
+                client,
+                "order_heartbeats",
+                &batch.order_heartbeats,
+                token,
+                "insert signs of life"
+            ),
             rows(client, "trace_links", &batch.trace_links, token, "insert links of traces"),
             rows(client, "order_aliases", &batch.order_aliases, token, "insert aliases of orders"),
             rows(client, "otel_traces", &batch.spans, token, "insert spans"),

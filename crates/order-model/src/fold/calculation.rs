@@ -23,9 +23,7 @@ pub(super) fn calculation(
     let requests = |s: &&StageSignal| s.kind == SignalKind::PriceRequested;
     let published = times(&heard.iter().filter(requests).collect::<Vec<_>>());
     let (begun, failed) = (named(&rule.started_by), named(&rule.failed_by));
-    let answered = |s: &&StageSignal| {
-        matches!(&s.kind, SignalKind::Stage(stage) if answers_a_request(lifecycle, stage))
-    };
+    let answered = |s: &&StageSignal| matches!(&s.kind, SignalKind::Stage(stage) if answers_a_request(lifecycle, stage));
     let answers_heard: Vec<&StageSignal> = heard.iter().filter(answered).collect();
     let answers = times(&answers_heard);
 

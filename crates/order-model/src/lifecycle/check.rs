@@ -8,8 +8,8 @@ use serde_spanned::Spanned;
 use super::file::{File, Handover as FileHandover, Keys as FileKeys, Label as FileLabel};
 use super::file::{ReadyMade as FileReadyMade, Rule as FileRule, Stage as FileStage, Text};
 use super::{
-    Calculation, Deadlines, Handover, Keys, Label, Lifecycle, Mistake, Mistakes, Promise, ReadyMade, Rule,
-    RuleSignal, SpanMoment, Stage,
+    Calculation, Deadlines, Handover, Keys, Label, Lifecycle, Mistake, Mistakes, Promise,
+    ReadyMade, Rule, RuleSignal, SpanMoment, Stage,
 };
 use crate::keys::{CHANNEL_B2B, CHANNEL_B2C, KIND_CUSTOM, KIND_READY_MADE, SIGNAL_PRICE_REQUESTED};
 

@@ -81,7 +81,8 @@ impl Reader {
     /// The store could not be reached or refused.
     pub async fn order_alerts(&self, order_id: &str) -> Result<Vec<AlertItem>, StoreError> {
         self.store
-            .reading()
+            .fetch_all("read alerts", |client| {
+                client
             .query(
                 "SELECT OrderId, AlertName, Severity, StartsAt, PagedAt, ResolvedAt, Annotations \
                  FROM alerts_v1 WHERE OrderId = {order:String} \
@@ -89,9 +90,8 @@ impl Reader {
             )
             .param("order", order_id)
             .param("limit", ALERTS_MAX)
-            .fetch_all()
+            })
             .await
-            .map_err(StoreError::doing("read alerts"))
     }
 
     /// How many pages to on-call are not resolved yet.
@@ -100,10 +100,9 @@ impl Reader {
     /// The store could not be reached or refused.
     pub async fn active_alerts(&self) -> Result<u64, StoreError> {
         self.store
-            .reading()
-            .query("SELECT count() FROM alerts_v1 WHERE ResolvedAt IS NULL")
-            .fetch_one()
+            .fetch_one("count active alerts", |client| {
+                client.query("SELECT count() FROM alerts_v1 WHERE ResolvedAt IS NULL")
+            })
             .await
-            .map_err(StoreError::doing("count active alerts"))
     }
 }

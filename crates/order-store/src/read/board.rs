@@ -136,45 +136,41 @@ impl Reader {
     }
 
     async fn stages(&self, as_of: UnixMillis) -> Result<Vec<BoardStage>, StoreError> {
-        self.store
-            .reading()
+        self.store.fetch_all("read the board", |client| client
             .query(
                 "SELECT Stage, Rank, LabelRu, LabelEn, Terminal = 1 AS Terminal, Total, Late, \
                  Stuck, LostInHandover, Retrying, Abandoned, NotConfirmed, OldestSince, MedianAgeSeconds, P90AgeSeconds \
                  FROM board_at_v1(as_of = fromUnixTimestamp64Milli({as_of:Int64}, 'UTC')) \
                  ORDER BY Rank = 0, Rank, Stage",
             )
-            .param("as_of", as_of)
-            .fetch_all()
+            .param("as_of", as_of))
             .await
-            .map_err(StoreError::doing("read the board"))
     }
 
     /// The latest check that was written down; without one the facts are counted now.
     async fn conservation(&self, as_of: UnixMillis) -> Result<Conservation, StoreError> {
-        let doing = || StoreError::doing("read the conservation sum");
-        let client = self.store.reading();
-        let latest = client
-            .query("SELECT ?fields FROM conservation_checks ORDER BY CheckedAt DESC LIMIT 1")
-            .fetch_optional::<Conservation>();
-        if let Some(latest) = latest.await.map_err(doing())? {
+        let doing = "read the conservation sum";
+        let latest: Option<Conservation> = self
+            .store
+            .fetch_optional(doing, |client| {
+                client.query(
+                    "SELECT ?fields FROM conservation_checks ORDER BY CheckedAt DESC LIMIT 1",
+                )
+            })
+            .await?;
+        if let Some(latest) = latest {
             return Ok(latest);
         }
-        client
-            .query("SELECT Named, Derived, Merged, {as_of:Int64} AS CheckedAt FROM conservation_v1")
-            .param("as_of", as_of)
-            .fetch_one()
-            .await
-            .map_err(doing())
+        let sql = "SELECT Named, Derived, Merged, {as_of:Int64} AS CheckedAt FROM conservation_v1";
+        self.store.fetch_one(doing, |client| client.query(sql).param("as_of", as_of)).await
     }
 
     async fn stitch_lag_ms(&self) -> Result<i64, StoreError> {
         self.store
-            .reading()
-            .query("SELECT ifNull(max(LagMs), 0) FROM stitchers FINAL WHERE Stopped = 0")
-            .fetch_one()
+            .fetch_one("read how far the stitchers have come", |client| {
+                client.query("SELECT ifNull(max(LagMs), 0) FROM stitchers FINAL WHERE Stopped = 0")
+            })
             .await
-            .map_err(StoreError::doing("read how far the stitchers have come"))
     }
 
     /// When each system was last heard of, by name.
@@ -187,18 +183,18 @@ impl Reader {
 
     async fn sources_at(&self, as_of: UnixMillis) -> Result<Vec<SourceHeard>, StoreError> {
         self.store
-            .reading()
-            .query(
-                "SELECT Source, toUnixTimestamp64Milli(LastReceivedAt) AS LastReceivedAt, \
+            .fetch_all("read when systems were last heard of", |client| {
+                client
+                    .query(
+                        "SELECT Source, toUnixTimestamp64Milli(LastReceivedAt) AS LastReceivedAt, \
                  intDiv(toUnixTimestamp64Nano(LastTimestamp), 1000000) AS LastTimestamp, \
                  IsSilent = 1 AS Silent \
                  FROM sources_at_v1(as_of = fromUnixTimestamp64Milli({as_of:Int64}, 'UTC')) \
                  ORDER BY Source",
-            )
-            .param("as_of", as_of)
-            .fetch_all()
+                    )
+                    .param("as_of", as_of)
+            })
             .await
-            .map_err(StoreError::doing("read when systems were last heard of"))
     }
 
     /// How the clocks of all hosts stand, the one furthest ahead first.
@@ -207,10 +203,11 @@ impl Reader {
     /// The store could not be reached or refused.
     pub async fn source_clocks(&self) -> Result<Vec<SourceClock>, StoreError> {
         self.store
-            .reading()
-            .query("SELECT ?fields FROM source_clocks_v1 ORDER BY LeastDelayMs, Source, Host")
-            .fetch_all()
+            .fetch_all("read how clocks stand", |client| {
+                client.query(
+                    "SELECT ?fields FROM source_clocks_v1 ORDER BY LeastDelayMs, Source, Host",
+                )
+            })
             .await
-            .map_err(StoreError::doing("read how clocks stand"))
     }
 }

@@ -55,7 +55,9 @@ impl Reader {
         let open = self.open_orders(stage, filter, wanted, &from, as_of);
         let settled = async {
             match stage.filter(|_| filter.may_have_ended()) {
-                Some(stage) => self.settled_orders(stage, filter, wanted, from.clone(), as_of).await,
+                Some(stage) => {
+                    self.settled_orders(stage, filter, wanted, from.clone(), as_of).await
+                }
                 None => Ok(Vec::new()),
             }
         };
@@ -80,21 +82,21 @@ impl Reader {
     ) -> Result<Vec<OrderSummary>, StoreError> {
         let condition = filter.condition.map_or("1", mark_of);
         self.store
-            .reading()
-            .query(&format!(
-                "SELECT {SUMMARY_COLUMNS} FROM {OPEN_ORDERS_AT} \
+            .fetch_all("list open orders", |client| {
+                client
+                    .query(&format!(
+                        "SELECT {SUMMARY_COLUMNS} FROM {OPEN_ORDERS_AT} \
                  WHERE ({{any_stage:UInt8}} = 1 OR Stage = {{stage:String}}) AND {condition} \
                  AND {BEFORE} ORDER BY StageSince DESC, OrderId DESC LIMIT {{wanted:UInt32}}"
-            ))
-            .param("as_of", as_of)
-            .param("any_stage", u8::from(stage.is_none()))
-            .param("stage", stage.unwrap_or_default())
-            .param("since", from.since)
-            .param("order", &from.order_id)
-            .param("wanted", wanted)
-            .fetch_all()
+                    ))
+                    .param("as_of", as_of)
+                    .param("any_stage", u8::from(stage.is_none()))
+                    .param("stage", stage.unwrap_or_default())
+                    .param("since", from.since)
+                    .param("order", &from.order_id)
+                    .param("wanted", wanted)
+            })
             .await
-            .map_err(StoreError::doing("list open orders"))
     }
 
     /// Ended orders: hints in the order of the list, each looked up in the state.
@@ -136,19 +138,19 @@ impl Reader {
         from: &Position,
     ) -> Result<Vec<Position>, StoreError> {
         self.store
-            .reading()
-            .query(&format!(
-                "SELECT DISTINCT toUnixTimestamp64Milli(StageSince) AS Since, OrderId \
+            .fetch_all("list settled orders", |client| {
+                client
+                    .query(&format!(
+                        "SELECT DISTINCT toUnixTimestamp64Milli(StageSince) AS Since, OrderId \
                  FROM orders_settled WHERE Stage = {{stage:String}} AND {BEFORE} \
                  ORDER BY StageSince DESC, OrderId DESC LIMIT {{wanted:UInt32}}"
-            ))
-            .param("stage", stage)
-            .param("since", from.since)
-            .param("order", &from.order_id)
-            .param("wanted", wanted)
-            .fetch_all()
+                    ))
+                    .param("stage", stage)
+                    .param("since", from.since)
+                    .param("order", &from.order_id)
+                    .param("wanted", wanted)
+            })
             .await
-            .map_err(StoreError::doing("list settled orders"))
     }
 
     /// The orders of these ids, in no order.
@@ -158,15 +160,15 @@ impl Reader {
         as_of: UnixMillis,
     ) -> Result<Vec<OrderSummary>, StoreError> {
         self.store
-            .reading()
+            .fetch_all("read orders by their ids", |client| {
+                client
             .query(&format!(
                 "SELECT {SUMMARY_COLUMNS} FROM {ORDERS_AT} WHERE OrderId IN {{ids:Array(String)}}"
             ))
             .param("as_of", as_of)
             .param("ids", ids)
-            .fetch_all()
+            })
             .await
-            .map_err(StoreError::doing("read orders by their ids"))
     }
 }
 

@@ -163,12 +163,12 @@ impl Reader {
         }
         let shown: Option<String> = self
             .store
-            .reading()
-            .query("SELECT MergedInto FROM orders FINAL WHERE OrderId = {order:String}")
-            .param("order", order_id)
-            .fetch_optional()
-            .await
-            .map_err(StoreError::doing("find the order of an id"))?;
+            .fetch_optional("find the order of an id", |client| {
+                client
+                    .query("SELECT MergedInto FROM orders FINAL WHERE OrderId = {order:String}")
+                    .param("order", order_id)
+            })
+            .await?;
         let Some(shown) = shown.filter(|shown| !shown.is_empty()) else { return Ok(None) };
         Ok(self.order_row(&shown, as_of).await?.map(|row| row.into_detail(as_of)))
     }

@@ -81,8 +81,7 @@ impl Reader {
     }
 
     async fn whole(&self, text: &str, key: &str, limit: u32) -> Result<Vec<Candidate>, StoreError> {
-        self.store
-            .reading()
+        self.store.fetch_all("search for an order", |client| client
             .query(
                 "SELECT OrderId, argMin(MatchedBy, Rank) AS MatchedBy FROM ( \
                  SELECT OrderId, replaceOne(toString(AliasKind), 'shared', 'partner') AS MatchedBy, \
@@ -96,26 +95,24 @@ impl Reader {
             .param("text", text)
             .param("key", key)
             .param("trace", key.to_lowercase())
-            .param("limit", limit)
-            .fetch_all()
+            .param("limit", limit))
             .await
-            .map_err(StoreError::doing("search for an order"))
     }
 
     async fn part(&self, key: &str, limit: u32) -> Result<Vec<Candidate>, StoreError> {
         self.store
-            .reading()
-            .query(
-                "SELECT OrderId, 'part_of_order_id' AS MatchedBy FROM order_aliases \
+            .fetch_all("search for a part of an order id", |client| {
+                client
+                    .query(
+                        "SELECT OrderId, 'part_of_order_id' AS MatchedBy FROM order_aliases \
                  WHERE position(Alias, {key:String}) > 0 AND AliasKind = 'order_id' \
                  GROUP BY OrderId, endsWith(Alias, {key:String}) AS ends \
                  ORDER BY ends DESC, OrderId DESC LIMIT {limit:UInt32}",
-            )
-            .param("key", key)
-            .param("limit", limit)
-            .fetch_all()
+                    )
+                    .param("key", key)
+                    .param("limit", limit)
+            })
             .await
-            .map_err(StoreError::doing("search for a part of an order id"))
     }
 
     /// The orders of the candidates, each once: an id that is another id of an order finds it.
@@ -126,15 +123,15 @@ impl Reader {
         let ids: Vec<&String> = candidates.iter().map(|c| &c.order_id).collect();
         let merged: Vec<(String, String)> = self
             .store
-            .reading()
-            .query(
-                "SELECT OrderId, MergedInto FROM orders FINAL \
+            .fetch_all("find the orders of ids", |client| {
+                client
+                    .query(
+                        "SELECT OrderId, MergedInto FROM orders FINAL \
                  WHERE OrderId IN {ids:Array(String)} AND MergedInto != ''",
-            )
-            .param("ids", ids)
-            .fetch_all()
-            .await
-            .map_err(StoreError::doing("find the orders of ids"))?;
+                    )
+                    .param("ids", &ids)
+            })
+            .await?;
         let merged: HashMap<String, String> = merged.into_iter().collect();
         let mut hits: Vec<(String, MatchedBy)> = Vec::new();
         for Candidate { order_id, matched_by } in candidates {

@@ -89,36 +89,38 @@ impl Reader {
     /// # Errors
     /// The store could not be reached or refused.
     pub async fn order_spans(&self, order_id: &str, limit: u32) -> Result<OrderSpans, StoreError> {
-        let doing = || StoreError::doing("read the spans of an order");
-        let client = self.store.reading();
-        let held: Option<TracesRow> = client
-            .query("SELECT ?fields FROM orders FINAL WHERE OrderId = {order:String}")
-            .param("order", order_id)
-            .fetch_optional()
-            .await
-            .map_err(doing())?;
+        let doing = "read the spans of an order";
+        let held: Option<TracesRow> = self
+            .store
+            .fetch_optional(doing, |client| {
+                client
+                    .query("SELECT ?fields FROM orders FINAL WHERE OrderId = {order:String}")
+                    .param("order", order_id)
+            })
+            .await?;
         let TracesRow { mut traces, linked_traces } = held.unwrap_or_default();
         let named = traces.len();
         traces.extend(linked_traces);
         traces.truncate(TRACES_MAX);
         let linked: HashSet<&str> = traces.iter().skip(named).map(String::as_str).collect();
-        let spans = client
-            .query(
-                "SELECT TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, \
-                 Timestamp, Duration, StatusCode, StatusMessage, SpanAttributes \
-                 FROM otel_traces_v1 WHERE TraceId IN {traces:Array(String)} \
-                 ORDER BY Timestamp, TraceId, SpanId LIMIT {limit:UInt32}",
-            )
-            .param("traces", &traces)
-            .param("limit", limit)
-            .fetch_all::<SpanRow>();
-        let total = client
-            .query("SELECT count() FROM otel_traces_v1 WHERE TraceId IN {traces:Array(String)}")
-            .param("traces", &traces)
-            .fetch_one::<u64>();
-        let (spans, total) = tokio::try_join!(spans, total).map_err(doing())?;
-        let through =
-            |id: &str| if linked.contains(id) { Through::Linked } else { Through::Named };
+        let spans = self.store.fetch_all::<SpanRow, _>(doing, |client| {
+            client
+                .query(
+                    "SELECT TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, \
+                     Timestamp, Duration, StatusCode, StatusMessage, SpanAttributes \
+                     FROM otel_traces_v1 WHERE TraceId IN {traces:Array(String)} \
+                     ORDER BY Timestamp, TraceId, SpanId LIMIT {limit:UInt32}",
+                )
+                .param("traces", &traces)
+                .param("limit", limit)
+        });
+        let total = self.store.fetch_one::<u64, _>(doing, |client| {
+            client
+                .query("SELECT count() FROM otel_traces_v1 WHERE TraceId IN {traces:Array(String)}")
+                .param("traces", &traces)
+        });
+        let (spans, total) = tokio::try_join!(spans, total)?;
+        let through = |id: &str| if linked.contains(id) { Through::Linked } else { Through::Named };
         let spans = spans.into_iter().map(|span| span.into_item(through)).collect();
         Ok(OrderSpans { spans, total })
     }

@@ -100,7 +100,9 @@ impl Facts {
         ids: &[&String],
         carriers: &BTreeSet<&String>,
     ) -> Result<Self, StoreError> {
-        let named = format!("SELECT OrderId AS Owner, {SIGNAL_COLUMNS} WHERE OrderId IN {{ids:Array(String)}}");
+        let named = format!(
+            "SELECT OrderId AS Owner, {SIGNAL_COLUMNS} WHERE OrderId IN {{ids:Array(String)}}"
+        );
         let carried = format!(
             "SELECT Carrier AS Owner, {SIGNAL_COLUMNS} \
              WHERE OrderId = '' AND Carrier IN {{ids:Array(String)}}"
@@ -112,7 +114,8 @@ impl Facts {
                  WHERE {of}{column} IN {{ids:Array(String)}} GROUP BY Owner, Worker"
             )
         };
-        let (named_beats, carried_beats) = (beats("OrderId", ""), beats("Carrier", "OrderId = '' AND "));
+        let (named_beats, carried_beats) =
+            (beats("OrderId", ""), beats("Carrier", "OrderId = '' AND "));
         let carriers: Vec<&String> = carriers.iter().copied().collect();
         let (signals, carried, beats, carried_beats, traits, told) = tokio::try_join!(
             read::<SignalRow>(store, &named, ids, "read signals of orders"),

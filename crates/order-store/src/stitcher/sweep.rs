@@ -11,6 +11,7 @@ use super::{STITCH_ORDERS_MAX, Stitched, Stitcher};
 use crate::UnixMillis;
 use crate::error::StoreError;
 use crate::rows::Touched;
+use crate::schema::MigrateError;
 
 /// A stitcher that has said nothing for this long is silent: another takes its work over.
 const SILENT_AFTER_MS: i64 = 30_000;
@@ -35,6 +36,11 @@ pub struct SweepState {
 }
 
 impl SweepState {
+    /// Lets the next sweep go through what any stitcher may have left, this one among them.
+    pub fn begin_again(&mut self) {
+        self.began = false;
+    }
+
     /// A new stitcher of that unique name.
     #[must_use]
     pub fn new(name: String) -> Self {
@@ -77,16 +83,18 @@ impl Stitcher {
     /// As [`Stitcher::stitch`]; the next sweep looks at the same again.
     pub async fn sweep(&self, state: &mut SweepState) -> Result<Stitched, StoreError> {
         let now = self.store_clock().await? / NANOS_PER_MILLI;
-        let peers = self.running_peers(&state.name).await?;
-        let silent: Vec<&StitcherRow> =
-            peers.iter().filter(|peer| peer.said_at < now - SILENT_AFTER_MS).collect();
+        let running = self.running().await?;
+        let silent: Vec<&StitcherRow> = running
+            .iter()
+            .filter(|peer| peer.stitcher != state.name && peer.said_at < now - SILENT_AFTER_MS)
+            .collect();
         let mut stitched = Stitched::default();
         let since = if state.began {
             silent.iter().map(|peer| peer.stitched_until).min()
         } else if self.first_ever().await? {
             Some(0)
         } else {
-            peers.iter().map(|peer| peer.stitched_until).min()
+            running.iter().map(|peer| peer.stitched_until).min()
         };
         if let Some(since) = since {
             stitched.orders += self.take_over((since - INSERT_MAX_MS).max(0)).await?.orders;
@@ -146,16 +154,14 @@ impl Stitcher {
     ///
     /// # Errors
     /// The store could not be reached or refused.
-    pub async fn tidy(&self) -> Result<(), StoreError> {
-        for statement in [
-            "OPTIMIZE TABLE orders_open FINAL".to_owned(),
-            format!(
-                "ALTER TABLE orders_open DELETE WHERE IsOpen = 0 \
-                 AND DerivedAt < now64(9) - toIntervalSecond({ENDED_KEPT_SECONDS})"
-            ),
-        ] {
-            let tidied = self.store.client.query(&statement).execute().await;
-            tidied.map_err(StoreError::doing("tidy the open orders"))?;
+    pub async fn tidy(&self) -> Result<(), MigrateError> {
+        let statements = format!(
+            "OPTIMIZE TABLE orders_open FINAL;\n\
+             ALTER TABLE orders_open DELETE WHERE IsOpen = 0 \
+             AND DerivedAt < now64(9) - toIntervalSecond({ENDED_KEPT_SECONDS});"
+        );
+        for statement in self.store.ddl(&statements)? {
+            self.store.run(&statement, false).await?;
         }
         Ok(())
     }
@@ -168,11 +174,10 @@ impl Stitcher {
         insert.end().await.map_err(doing())
     }
 
-    async fn running_peers(&self, own: &str) -> Result<Vec<StitcherRow>, StoreError> {
+    async fn running(&self) -> Result<Vec<StitcherRow>, StoreError> {
         self.store
             .client
-            .query("SELECT ?fields FROM stitchers FINAL WHERE Stopped = 0 AND Stitcher != {own:String}")
-            .param("own", own)
+            .query("SELECT ?fields FROM stitchers FINAL WHERE Stopped = 0")
             .fetch_all()
             .await
             .map_err(StoreError::doing("find stitchers that fell silent"))
@@ -202,9 +207,8 @@ impl Stitcher {
                 derived.get(&order.order_id).is_none_or(|at| *at < order.at + INSERT_MAX_MS)
             });
             let orders = missed.map(|order| order.order_id).collect();
-            stitched.orders += self.stitch_counting(&Touched { orders, ..Touched::default() }, true)
-                .await?
-                .orders;
+            stitched.orders +=
+                self.stitch_counting(&Touched { orders, ..Touched::default() }, true).await?.orders;
         }
         if since > 0 {
             let (carriers, named) = self.carriers_since(since).await?;

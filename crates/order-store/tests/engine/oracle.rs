@@ -108,7 +108,11 @@ async fn the_store_agrees_with_the_pure_rules() {
     for (before, after) in found.iter().zip(&again) {
         assert!(before.derived_at < after.derived_at);
         let context = format!("seed {seed}, {}", before.order_id);
-        assert_eq!((&before.merged_into, &before.state), (&after.merged_into, &after.state), "{context}");
+        assert_eq!(
+            (&before.merged_into, &before.state),
+            (&after.merged_into, &after.state),
+            "{context}"
+        );
     }
     let board = Reader::new(server.store.clone()).board(None).await.unwrap();
     assert_eq!(board.difference, 0, "seed {seed}");

@@ -164,7 +164,10 @@ async fn orders_of_many_traces_are_derived_too() {
         );
     }
     Writer::new(server.store.clone()).insert(&batch, "t").await.unwrap();
-    let stitched = Stitcher::new(server.store.clone(), Default::default()).stitch(&batch.touched()).await.unwrap();
+    let stitched = Stitcher::new(server.store.clone(), Default::default())
+        .stitch(&batch.touched())
+        .await
+        .unwrap();
     assert_eq!(stitched.orders, 31);
     assert_eq!(
         count(&server, "SELECT count() FROM orders FINAL WHERE Stage = 'SUBMITTED'").await,
@@ -215,12 +218,14 @@ async fn the_reader_counts_lists_finds_and_shows() {
     assert_eq!(board.sources.iter().map(|s| s.source.as_str()).collect::<Vec<_>>(), ["shop"]);
 
     let all = StageFilter::default();
-    let page = reader.stage_orders(Some("SUBMITTED"), all, 2, None, Some(board.as_of)).await.unwrap();
+    let page =
+        reader.stage_orders(Some("SUBMITTED"), all, 2, None, Some(board.as_of)).await.unwrap();
     let ids = |orders: &[order_store::read::OrderSummary]| -> Vec<String> {
         orders.iter().map(|o| o.order_id.clone()).collect()
     };
     assert_eq!(ids(&page.orders), ["ORD-2026-0001", "ORD-2026-0002"]);
-    let rest = reader.stage_orders(Some("SUBMITTED"), all, 2, page.next, Some(page.as_of)).await.unwrap();
+    let rest =
+        reader.stage_orders(Some("SUBMITTED"), all, 2, page.next, Some(page.as_of)).await.unwrap();
     assert_eq!((ids(&rest.orders), rest.next), (vec!["ORD-2026-0003".to_owned()], None));
     let stuck = StageFilter { condition: Some(Condition::Stuck) };
     let page = reader.stage_orders(Some("SUBMITTED"), stuck, 9, None, None).await.unwrap();

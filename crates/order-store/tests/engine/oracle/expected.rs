@@ -165,13 +165,21 @@ fn compare_row(row: &Columns, expected: &Expected, context: &str) {
     let ms = |at: Option<i64>| at.map(to_millis);
     let heard = !state.stage.is_empty();
     assert_eq!((&row.kind, &row.channel), (&state.kind, &state.channel), "{context}");
-    assert_eq!((row.has_model == 1, row.is_ready_made == 1), (state.has_model, judgement.ready_made), "{context}");
+    assert_eq!(
+        (row.has_model == 1, row.is_ready_made == 1),
+        (state.has_model, judgement.ready_made),
+        "{context}"
+    );
     assert_eq!(row.stage, state.stage, "{context}");
     if heard {
         assert_eq!(row.stage_since, to_millis(state.stage_since), "{context}");
         assert_eq!(row.last_event_at, to_millis(state.last_event_at), "{context}");
     }
-    assert_eq!((row.terminal == 1, &row.waiting_for), (judgement.terminal, &judgement.waiting_for), "{context}");
+    assert_eq!(
+        (row.terminal == 1, &row.waiting_for),
+        (judgement.terminal, &judgement.waiting_for),
+        "{context}"
+    );
     assert_eq!(row.next_set_by, judgement.next_set_by, "{context}");
     let times = [
         (row.late_at, judgement.late_at, "late"),
@@ -196,7 +204,8 @@ fn compare_row(row: &Columns, expected: &Expected, context: &str) {
     assert_eq!(row.handed_over_at, ms(handover.map(|h| h.at)), "{context}");
     assert_eq!(row.handover_lost_at, ms(handover.map(|h| h.lost_at)), "{context}");
     let traces = |wanted: Through| -> Vec<&String> {
-        let all = expected.carriers.iter().filter(|(c, by)| **by == wanted && message_of(c).is_none());
+        let all =
+            expected.carriers.iter().filter(|(c, by)| **by == wanted && message_of(c).is_none());
         all.map(|(carrier, _)| carrier).collect()
     };
     assert_eq!(row.traces.iter().collect::<Vec<_>>(), traces(Through::Named), "{context}");
@@ -266,7 +275,9 @@ pub(super) async fn compare_views(
             let nanos = as_of * order_model::time::NANOS_PER_MILLI;
             // Deadlines stand in milliseconds.
             let marks = expected.judgement.marks(lifecycle, &expected.state, nanos + 999_999);
-            let context = || format!("seed {seed}, {} at {as_of}: {:#?}", row.order_id, world.about(expected));
+            let context = || {
+                format!("seed {seed}, {} at {as_of}: {:#?}", row.order_id, world.about(expected))
+            };
             let flags = [
                 marks.stuck,
                 marks.late,
@@ -285,7 +296,8 @@ pub(super) async fn compare_views(
                     u64::from(holds);
             }
         }
-        let board = order_store::Reader::new(server.store.clone()).board(Some(as_of)).await.unwrap();
+        let board =
+            order_store::Reader::new(server.store.clone()).board(Some(as_of)).await.unwrap();
         for stage in &board.stages {
             let count = |condition| {
                 counts.get(&(stage.stage.clone(), condition)).copied().unwrap_or_default()

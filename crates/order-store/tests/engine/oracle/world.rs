@@ -47,8 +47,7 @@ impl World {
     ) {
         let named_by_number = rng.random_bool(0.1);
         let number = format!("P {}", rng.random_range(0..ORDERS));
-        let order_id =
-            if named_by_number { number.clone() } else { format!("ORD-{index:04}") };
+        let order_id = if named_by_number { number.clone() } else { format!("ORD-{index:04}") };
         let provisional = u8::from(named_by_number);
         let kind = *["", "", "custom", "ready_made"].choose(rng).unwrap();
         let channel = *["", "", "b2c", "b2b"].choose(rng).unwrap();
@@ -129,9 +128,8 @@ impl World {
         received_at: i64,
     ) {
         let now = received_at * NANOS_PER_MILLI;
-        let destination = |rng: &mut StdRng| {
-            lifecycle.handovers.choose(rng).unwrap().destination.clone()
-        };
+        let destination =
+            |rng: &mut StdRng| lifecycle.handovers.choose(rng).unwrap().destination.clone();
         let (signal, stage) = match rng.random_range(0..20) {
             0 => (keys::SIGNAL_STAGE, "QUALITY_CHECK".to_owned()),
             1 => (keys::SIGNAL_STAGE, "Ожидание".to_owned()),
@@ -176,7 +174,10 @@ impl World {
         };
         let (trace_id, span_id) = end(rng);
         let (linked_trace_id, linked_span_id) = if rng.random_bool(0.3) {
-            (message_carrier(&search_key(&format!("m{}", rng.random_range(0..ORDERS)))), String::new())
+            (
+                message_carrier(&search_key(&format!("m{}", rng.random_range(0..ORDERS)))),
+                String::new(),
+            )
         } else {
             end(rng)
         };
@@ -193,10 +194,12 @@ impl World {
     pub(super) fn batches(&self, rng: &mut StdRng, count: usize) -> Vec<Batch> {
         let mut single: Vec<Batch> = Vec::new();
         let facts = &self.facts;
-        single.extend(facts.order_traces.iter().map(|row| Batch {
-            order_traces: vec![row.clone()],
-            ..Batch::default()
-        }));
+        single.extend(
+            facts
+                .order_traces
+                .iter()
+                .map(|row| Batch { order_traces: vec![row.clone()], ..Batch::default() }),
+        );
         for row in &facts.order_aliases {
             // An alias comes with a naming of its order, as the collector writes it.
             let named = facts.order_traces.iter().find(|t| t.order_id == row.order_id).unwrap();
@@ -222,10 +225,12 @@ impl World {
                 ..Batch::default()
             });
         }
-        single.extend(facts.trace_links.iter().map(|row| Batch {
-            trace_links: vec![row.clone()],
-            ..Batch::default()
-        }));
+        single.extend(
+            facts
+                .trace_links
+                .iter()
+                .map(|row| Batch { trace_links: vec![row.clone()], ..Batch::default() }),
+        );
         for index in 0..single.len() {
             if rng.random_bool(0.3) {
                 single.push(single[index].clone());
@@ -285,7 +290,9 @@ impl World {
         let mut facts = self.facts.clone();
         facts.order_traces.retain(|r| ids.contains(&r.order_id));
         facts.order_aliases.retain(|r| ids.contains(&r.order_id));
-        facts.order_events.retain(|r| ids.contains(&r.order_id) || carriers.contains_key(&r.carrier));
+        facts
+            .order_events
+            .retain(|r| ids.contains(&r.order_id) || carriers.contains_key(&r.carrier));
         facts.order_heartbeats.retain(|r| ids.contains(&r.order_id));
         facts.trace_links.retain(|r| carriers.contains_key(&r.trace_id));
         facts
