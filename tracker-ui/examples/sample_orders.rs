@@ -5,6 +5,8 @@
 #[path = "../tests/engine/orders.rs"]
 mod orders;
 
+use std::sync::Arc;
+
 use clap::Parser;
 use order_model::Lifecycle;
 use order_store::{Stitcher, Store, StoreSettings, Writer};
@@ -23,6 +25,6 @@ async fn main() -> anyhow::Result<()> {
     let now_ms = chrono::Utc::now().timestamp_millis();
     let batch = orders::samples(now_ms);
     Writer::new(store.clone()).insert(&batch, &format!("samples-{now_ms}")).await?;
-    Stitcher::new(store).stitch(&batch.touched()).await?;
+    Stitcher::new(store, Arc::new(Lifecycle::default())).stitch(&batch.touched()).await?;
     Ok(())
 }

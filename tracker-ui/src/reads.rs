@@ -104,7 +104,7 @@ impl Reads {
         after: Option<StageCursor>,
         as_of: Option<i64>,
     ) -> Result<OrderPage, ReadError> {
-        let asked = self.reader.stage_orders(stage, filter, limit, after, as_of);
+        let asked = self.reader.stage_orders(Some(stage), filter, limit, after, as_of);
         self.ask("stage_orders", asked).await
     }
 

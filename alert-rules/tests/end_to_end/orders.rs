@@ -108,6 +108,7 @@ impl Order {
             span_id: "00000000000000aa".to_owned(),
             attempt,
             evidence: vec![("from".to_owned(), "span".to_owned())],
+            ..OrderEventRow::default()
         });
         self
     }

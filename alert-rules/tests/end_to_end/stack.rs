@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use order_model::Lifecycle;
@@ -119,7 +120,8 @@ impl Stack {
         let batch = order.batch();
         let token = format!("batch-{}", self.number());
         Writer::new(self.store()).insert(&batch, &token).await.unwrap();
-        let stitched = Stitcher::new(self.store()).stitch(&batch.touched()).await.unwrap();
+        let stitcher = Stitcher::new(self.store(), Arc::new(Lifecycle::default()));
+        let stitched = stitcher.stitch(&batch.touched()).await.unwrap();
         assert_eq!(stitched.orders, 1);
     }
 

@@ -21,6 +21,11 @@ fn requested(minutes: i64, part: &str, answered: Option<i64>) -> Calculation {
         answered_at: answered.map(|minutes| NOW - minutes * MINUTE),
         part: part.into(),
         stuck_at: NOW - (minutes - 60) * MINUTE,
+        failed_at: None,
+        attempt: 0,
+        worker: String::new(),
+        error: String::new(),
+        retrying_since: None,
     }
 }
 

@@ -37,6 +37,10 @@ pub(crate) fn summary(stage: &str, condition: Condition) -> OrderSummary {
         stuck_at: waits.map(|()| NOW - 12 * MINUTE),
         promised_at: Some(NOW + 20 * 24 * 60 * MINUTE),
         overdue: false,
+        lost_in_handover: condition == Condition::LostInHandover,
+        retrying: condition == Condition::Retrying,
+        silent_sources: vec![],
+        ended: known.is_some_and(|stage| stage.terminal && stage.deadlines.is_none()),
     }
 }
 
@@ -49,7 +53,18 @@ pub(crate) fn detail(order: OrderSummary, stays: &[(&str, i64, &str, u32)]) -> O
         attempt: *attempt,
     };
     let history = stays.iter().map(visit).collect();
-    OrderDetail { as_of: NOW, summary: order, history, calculation: None, refold_at: None }
+    OrderDetail {
+        as_of: NOW,
+        summary: order,
+        history,
+        calculation: None,
+        other_ids: vec![],
+        handover: None,
+        sign_of_life: None,
+        abandoned_at: None,
+        not_confirmed_at: None,
+        refold_at: None,
+    }
 }
 
 /// A span; times in nanoseconds after [`NOW`].
@@ -87,6 +102,8 @@ pub(crate) fn board(counts: &[(&str, u64, u64, u64)]) -> BoardData {
             total,
             late,
             stuck,
+            lost_in_handover: 0,
+            retrying: 0,
             abandoned: 0,
             not_confirmed: 0,
             oldest_since: some.map(|()| NOW - 3 * 24 * 60 * MINUTE - 4 * 60 * MINUTE),
@@ -102,6 +119,7 @@ pub(crate) fn board(counts: &[(&str, u64, u64, u64)]) -> BoardData {
         source: source.into(),
         last_received_at: NOW - seconds * 1000,
         last_timestamp: NOW - seconds * 1000,
+        silent: seconds > 600,
     };
     let sources = vec![heard("crm", 40), heard("mes", 32 * 60), heard("shop", 3)];
     let board = Board {
@@ -109,7 +127,10 @@ pub(crate) fn board(counts: &[(&str, u64, u64, u64)]) -> BoardData {
         stages,
         seen,
         derived: seen,
+        merged: 0,
         difference: 0,
+        checked_at: NOW - 20_000,
+        stitch_lag_ms: 0,
         last_received_at: sources.iter().map(|source| source.last_received_at).max(),
         sources,
     };

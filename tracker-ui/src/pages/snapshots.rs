@@ -62,6 +62,11 @@ fn stuck_order() -> OrderData {
         answered_at: None,
         part: "running".into(),
         stuck_at: NOW - 30 * MINUTE,
+        failed_at: None,
+        attempt: 0,
+        worker: String::new(),
+        error: String::new(),
+        retrying_since: None,
     });
     let mut failed = span("t1", "s2", "s1", 1_000_000, 40_000_000);
     failed.status_code = "Error".into();

@@ -55,6 +55,7 @@ impl<'a> Order<'a> {
             has_model: u8::from(kind == "custom"),
             kind: kind.into(),
             channel: channel.into(),
+            ..OrderTraceRow::default()
         });
         self
     }
@@ -84,7 +85,7 @@ impl<'a> Order<'a> {
             trace_id: self.trace_id(trace),
             span_id: "00000000000000aa".into(),
             attempt,
-            evidence: vec![],
+            ..OrderEventRow::default()
         });
         self
     }
@@ -145,6 +146,7 @@ impl<'a> Order<'a> {
             alias_kind: kind.into(),
             order_id: self.id.into(),
             received_at: self.now_ms,
+            ..OrderAliasRow::default()
         });
         self
     }

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use order_model::Lifecycle;
@@ -56,7 +57,8 @@ impl Stack {
         let touched = batch.touched();
         let token = format!("{:?}", touched.orders);
         Writer::new(self.store.clone()).insert(batch, &token).await.unwrap();
-        Stitcher::new(self.store.clone()).stitch(&touched).await.unwrap();
+        let lifecycle = Arc::new(Lifecycle::default());
+        Stitcher::new(self.store.clone(), lifecycle).stitch(&touched).await.unwrap();
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
