@@ -57,6 +57,7 @@ struct Done {
 pub struct Filling {
     client: Client,
     shape: Shape,
+    chunk_orders: u64,
 }
 
 impl Filling {
@@ -86,12 +87,12 @@ impl Filling {
             let mut insert = client.insert::<Shape>("scale_shape").await?;
             insert.write(&wanted).await?;
             insert.end().await.context("writing down what is made")?;
-            return Ok(Self { client, shape: wanted });
+            return Ok(Self { client, shape: wanted, chunk_orders: CHUNK_ORDERS });
         };
         if (shape.spans, shape.cycle) != (wanted.spans, wanted.cycle) {
             bail!("this store holds {shape:?}, not {wanted:?}: name another folder or remove it");
         }
-        Ok(Self { client, shape })
+        Ok(Self { client, shape, chunk_orders: CHUNK_ORDERS })
     }
 
     /// What is made.
@@ -100,24 +101,26 @@ impl Filling {
         self.shape
     }
 
-    /// Writes what is missing; tells after each chunk how far it is.
+    /// Writes what is missing; tells after each chunk how far it is. Gives the orders written.
     ///
     /// # Errors
     /// The store refused an insert; the next run goes on from there.
-    pub async fn fill(&self, target: Target, mut tell: impl FnMut(Progress)) -> Result<()> {
-        let begun = self.chunks_done(target).await?;
+    pub async fn fill(&self, target: Target, mut tell: impl FnMut(Progress)) -> Result<u64> {
+        let done = self.chunks_done(target).await?;
+        let mut written = 0;
         let orders_total = self.shape.orders();
-        for chunk in 0..orders_total.div_ceil(CHUNK_ORDERS) {
-            let first = chunk * CHUNK_ORDERS;
-            let orders = Chunk { first, count: CHUNK_ORDERS.min(orders_total - first) };
-            if !begun.contains(&chunk) {
+        for chunk in 0..orders_total.div_ceil(self.chunk_orders) {
+            let first = chunk * self.chunk_orders;
+            let orders = Chunk { first, count: self.chunk_orders.min(orders_total - first) };
+            if !done.contains(&chunk) {
                 self.write(target, chunk, orders).await.with_context(|| {
                     format!("writing chunk {chunk} of {} into {}", self.shape.spans, target.name())
                 })?;
+                written += orders.count;
             }
             tell(Progress { orders: orders.first + orders.count, orders_total });
         }
-        Ok(())
+        Ok(written)
     }
 
     async fn chunks_done(&self, target: Target) -> Result<Vec<u64>> {
@@ -164,5 +167,82 @@ impl Filling {
             .execute()
             .await
             .with_context(|| format!("inserting into {}", rows.table))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use order_model::Lifecycle;
+    use order_store::{Store, StoreSettings};
+
+    use super::*;
+    use crate::folder::Folder;
+    use crate::parts::Part;
+    use crate::scale::Values;
+    use crate::stack::{Ports, Stack};
+
+    const SPANS: u64 = 20_000;
+
+    async fn count(client: &Client, sql: &str) -> u64 {
+        client.query(sql).fetch_one().await.unwrap()
+    }
+
+    fn connect(stack: &Stack) -> Store {
+        Store::connect(&StoreSettings {
+            store_url: stack.url(Part::Engine).unwrap(),
+            store_user: "default".to_owned(),
+            store_password: String::new(),
+            store_database: "waybill".to_owned(),
+        })
+    }
+
+    async fn fill(client: &Client) {
+        let shape = Shape::new(SPANS, Values::Drawn, 1_790_000_000_000);
+        let mut filling = Filling::begin(client, shape).await.unwrap();
+        filling.chunk_orders = 700;
+        for target in [Target::Waybill, Target::Exporter] {
+            filling.fill(target, |_| ()).await.unwrap();
+        }
+    }
+
+    /// What was written and not yet written down is written again after a kill, and is there once.
+    #[tokio::test]
+    async fn chunks_written_twice_are_there_once() {
+        let mut stack = Stack::new(Folder::private().unwrap(), Ports::Free).unwrap();
+        stack.start_part(Part::Engine).await.unwrap();
+        let store = connect(&stack);
+        store.migrate(&Lifecycle::default()).await.unwrap();
+        exporter::create(store.client()).await.unwrap();
+        fill(store.client()).await;
+        let events = count(store.client(), "SELECT count() FROM order_events").await;
+        store.client().query("TRUNCATE TABLE scale_done").execute().await.unwrap();
+        stack.kill_part(Part::Engine).await.unwrap();
+        stack.start_part(Part::Engine).await.unwrap();
+        let store = connect(&stack);
+        let client = store.client();
+        fill(client).await;
+        for (sql, expected) in [
+            ("SELECT count() FROM otel_traces", SPANS),
+            ("SELECT uniqExact(TraceId, SpanId) FROM otel_traces", SPANS),
+            ("SELECT uniqExact(TraceId) FROM otel_traces", SPANS / 5),
+            ("SELECT count() FROM exporter.otel_traces", SPANS),
+            ("SELECT count() FROM order_traces", SPANS / 5),
+            ("SELECT uniqExact(OrderId) FROM order_events", SPANS / 10),
+            ("SELECT count() FROM order_events", events),
+            // Every naming and every signal names a trace and a span that are there.
+            (
+                "SELECT count() FROM order_events WHERE (TraceId, SpanId) \
+                 IN (SELECT TraceId, SpanId FROM otel_traces)",
+                events,
+            ),
+            (
+                "SELECT count() FROM order_traces WHERE (OrderId, TraceId) IN \
+                 (SELECT SpanAttributes['order.id'], TraceId FROM otel_traces)",
+                SPANS / 5,
+            ),
+        ] {
+            assert_eq!(count(client, sql).await, expected, "{sql}");
+        }
+        stack.finish().await.unwrap();
     }
 }

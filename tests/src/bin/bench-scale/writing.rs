@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use end_to_end::parts::Part;
 use end_to_end::scale::Filling;
 use end_to_end::scale::filling::Target;
+use end_to_end::scale::shape::SPANS_PER_ORDER;
 
 use crate::Bench;
 use crate::usage::cpu_seconds;
@@ -27,15 +28,12 @@ pub(crate) fn engine_cpu(bench: &mut Bench) -> Result<f64> {
 pub(crate) async fn fill(bench: &mut Bench, filling: &Filling, target: Target) -> Result<()> {
     let (begun, before) = (Instant::now(), engine_cpu(bench)?);
     let mut told = Instant::now();
-    let mut written = 0;
-    let mut first = None;
-    filling
+    let written = filling
         .fill(target, |progress| {
-            written = progress.orders - *first.get_or_insert(progress.orders);
             if told.elapsed() > TELL_EVERY {
                 told = Instant::now();
                 let share = 100.0 * progress.orders as f64 / progress.orders_total as f64;
-                eprintln_progress(target, share, begun.elapsed());
+                tell(target, share, begun.elapsed());
             }
         })
         .await?;
@@ -45,16 +43,17 @@ pub(crate) async fn fill(bench: &mut Bench, filling: &Filling, target: Target) -
         return Ok(());
     }
     let total = engine_cpu(bench)? - before;
+    let spans = written * SPANS_PER_ORDER;
     println!(
-        "| {target:?}: written by the engine itself in | {filled:.0} s, {inserting:.0} CPU s; \
-         merged to rest: {total:.0} CPU s |"
+        "| {target:?}: {spans} spans written by the engine itself in | {filled:.0} s, \
+         {inserting:.0} CPU s; merged to rest: {total:.0} CPU s |"
     );
     Ok(())
 }
 
 /// For whoever waits; not part of the report.
 #[allow(clippy::print_stderr, reason = "progress of an hour's work, for the person who waits")]
-fn eprintln_progress(target: Target, percent: f64, elapsed: Duration) {
+fn tell(target: Target, percent: f64, elapsed: Duration) {
     eprintln!("{target:?}: {percent:.0} % after {} s", elapsed.as_secs());
 }
 
