@@ -5,9 +5,11 @@ pub mod problem;
 mod shapes;
 pub(crate) mod board;
 pub(crate) mod stage_orders;
+pub(crate) mod open_orders;
 pub(crate) mod order;
 pub(crate) mod spans;
 pub(crate) mod search;
+pub(crate) mod sources;
 pub(crate) mod webhook;
 pub mod openapi;
 

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::measure::Measure;
 use crate::reads::Reads;
+use crate::replicas::{self, ReplicaLag};
 use crate::settings::{BadSetting, Limits, Settings};
 
 /// How often the store is asked whether it answers.
@@ -28,6 +29,8 @@ pub struct App {
 #[derive(Debug)]
 struct Inner {
     reads: Reads,
+    store: Arc<Store>,
+    replicas: replicas::Figures,
     lifecycle: Lifecycle,
     zone: Tz,
     public_url: String,
@@ -49,12 +52,16 @@ impl App {
         let measure = Measure::new(&metrics);
         let health = Health::new();
         let watch = health.watch("store", STORE_QUIET_MAX);
-        let reader = Reader::new(Store::connect(&settings.store));
-        let writer = Writer::new(Store::connect(&settings.writer()));
+        let layout = settings.layout()?;
+        let store = Store::connect_reading(&settings.store, &settings.replicas, layout.clone());
+        let reader = Reader::new(store.clone());
+        let writer = Writer::new(Store::connect_to(&settings.writer(), layout));
         let limits = settings.limits.clone();
         let reads = Reads::new(reader, writer, limits.query_time_max, measure.clone(), watch);
         let inner = Inner {
             reads,
+            store: Arc::new(store),
+            replicas: replicas::Figures::new(&metrics),
             lifecycle: settings.lifecycle()?,
             zone: settings.time_zone,
             public_url: settings.public_url.trim_end_matches('/').to_owned(),
@@ -77,6 +84,17 @@ impl App {
                 return;
             }
         }
+    }
+
+    /// Follows the replicas that are read until the stop signal; ends at once without any.
+    pub async fn watch_replicas(self, stop: Stop) {
+        let (store, figures) = (Arc::clone(&self.inner.store), self.inner.replicas.clone());
+        replicas::watch(store, figures, stop).await;
+    }
+
+    /// How far behind what is read may be, if a replica is read.
+    pub(crate) fn replica_lag(&self) -> Option<ReplicaLag> {
+        ReplicaLag::of(&self.inner.store.read_status())
     }
 
     pub(crate) fn reads(&self) -> &Reads {

@@ -6,6 +6,8 @@ use order_model::OrderId;
 
 /// First byte of a cursor; another one is of another Waybill.
 const VERSION: u8 = 1;
+/// The store's times end in 2299, milliseconds since 1970; anything beyond was not written by us.
+pub(crate) const TIME_END_MS: i64 = 10_413_792_000_000;
 /// Version, two times.
 const HEAD_BYTES: usize = 1 + 8 + 8;
 /// Longest text worth decoding: a head and the longest order id in base64, with room.
@@ -59,8 +61,7 @@ impl Cursor {
         let id = std::str::from_utf8(id).map_err(|_| BadCursor)?;
         let order_id = OrderId::parse(id).map_err(|_| BadCursor)?.into_string();
         let cursor = Self { as_of: time(1)?, since: time(9)?, order_id };
-        // The store's times end in 2299; anything beyond was not written by us.
-        let plausible = |millis: i64| (0..10_413_792_000_000).contains(&millis);
+        let plausible = |millis: i64| (0..TIME_END_MS).contains(&millis);
         if plausible(cursor.as_of) && plausible(cursor.since) { Ok(cursor) } else { Err(BadCursor) }
     }
 }

@@ -40,7 +40,7 @@ fn text(locale: Locale, lifecycle: &Lifecycle, order: &OrderSummary) -> String {
     let slow = match order.condition {
         _ if open && order.overdue => Some("customer.overdue"),
         Condition::Stuck => Some("customer.stuck"),
-        Condition::Late => Some("customer.late"),
+        Condition::Late | Condition::LostInHandover => Some("customer.late"),
         _ => None,
     };
     sentences.extend(slow.and_then(|key| locale.find(key)).map(str::to_owned));

@@ -12,6 +12,8 @@ use crate::assets;
 use crate::language::Language;
 use crate::links;
 use crate::locale::Locale;
+use crate::replicas::ReplicaLag;
+use crate::words;
 
 /// Name of the cookie and of the parameter that hold the language.
 pub(crate) const LANGUAGE: &str = "lang";
@@ -28,6 +30,8 @@ pub(crate) struct Frame {
     pub(crate) theme: &'static str,
     /// Now, milliseconds since 1970, by our own clock: only for what is not judged by the store's.
     pub(crate) now: i64,
+    /// How far behind the replica is that the page is read from, if it is.
+    replica_lag: Option<ReplicaLag>,
     path: String,
     pairs: Vec<(String, String)>,
 }
@@ -48,7 +52,8 @@ impl Frame {
             .unwrap_or(THEMES[0]);
         // `//host/` would be another site to a browser.
         let path = format!("/{}", uri.path().trim_start_matches(['/', '\\']));
-        Self { locale: Locale::new(language, zone), theme, now, path, pairs }
+        let locale = Locale::new(language, zone);
+        Self { locale, theme, now, replica_lag: None, path, pairs }
     }
 
     pub(crate) fn t<'a>(&self, key: &'a str) -> &'a str {
@@ -104,6 +109,17 @@ impl Frame {
         self.locale.fill("page.zone", &[("zone", zone), ("offset", &offset)])
     }
 
+    /// Said at the foot of a page that is read from a replica.
+    pub(crate) fn replica_line(&self) -> Option<String> {
+        self.replica_lag.map(|lag| words::replica(self.locale, lag))
+    }
+
+    /// Another page with the parameters of this one.
+    pub(crate) fn moved_to(&self, path: &str) -> String {
+        let pairs: Vec<_> = self.pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        links::with_query(path, &pairs)
+    }
+
     pub(crate) fn style(&self) -> &'static str {
         &assets::STYLE.path
     }
@@ -122,7 +138,8 @@ impl FromRequestParts<App> for Frame {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
         let now = chrono::Utc::now().timestamp_millis();
-        Ok(Self::new(&parts.uri, &parts.headers, app.zone(), now))
+        let frame = Self::new(&parts.uri, &parts.headers, app.zone(), now);
+        Ok(Self { replica_lag: app.replica_lag(), ..frame })
     }
 }
 

@@ -14,6 +14,7 @@ pub mod links;
 pub mod settings;
 pub mod assets;
 mod measure;
+mod replicas;
 mod outage;
 mod reads;
 pub mod app;

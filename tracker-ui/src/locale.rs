@@ -128,6 +128,15 @@ impl Locale {
         })
     }
 
+    /// A lag: to the millisecond below a second, else as an age.
+    #[must_use]
+    pub fn millis(&self, millis: i64) -> String {
+        match millis.max(0) {
+            ms @ 0..1_000 => format!("{ms}{NBSP}{}", self.t("unit.millisecond")),
+            ms => self.age(ms / 1_000),
+        }
+    }
+
     /// The length of an operation: three digits that matter, in the unit that fits.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]

@@ -43,11 +43,13 @@ async fn run(settings: Settings, app: App) -> anyhow::Result<ExitCode> {
         settings::write_ports_file(path, &[("tracker-ui", address)])?;
     }
     let watching = tokio::spawn(app.clone().watch_store(stop.clone()));
+    let following = tokio::spawn(app.clone().watch_replicas(stop.clone()));
     let router = urls::router(app.clone());
     let (open, drain_deadline) = (app.open_connections(), settings.common.drain_deadline);
     connections::serve(listener, router, app.limits().connections(), open, stop, drain_deadline)
         .await;
     watching.abort();
+    following.abort();
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }

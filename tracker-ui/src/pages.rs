@@ -5,6 +5,7 @@ pub(crate) mod board;
 pub(crate) mod stage;
 pub(crate) mod order;
 pub(crate) mod search;
+pub(crate) mod sources;
 pub(crate) mod nowhere;
 #[cfg(test)]
 pub(crate) mod fixtures;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use daemon::Watch;
 use order_store::read::{
-    AlertItem, AlertRow, Board, OrderDetail, OrderPage, OrderSpans, SearchHit, SourceHeard,
-    StageCursor, StageFilter,
+    AlertItem, AlertRow, Board, OrderDetail, OrderPage, OrderSpans, SearchHit, SourceClock,
+    SourceHeard, StageCursor, StageFilter,
 };
 use order_store::{Reader, StoreError, Writer};
 use tokio::sync::Mutex;
@@ -14,9 +14,14 @@ use tokio::time::Instant;
 
 use crate::measure::Measure;
 use crate::outage::Outage;
+use crate::replicas::ReplicaLag;
 
 /// A board this young is shown again: a hundred open boards are one question to the store.
 const BOARD_AGE_MAX: Duration = Duration::from_millis(300);
+
+/// Most other ids of an order that alerts are looked for under; those under further ids are not
+/// shown.
+const OTHER_IDS_MAX: usize = 8;
 
 /// The question that writes.
 const RECORD_ALERTS: &str = "record_alerts";
@@ -44,6 +49,34 @@ pub(crate) struct BoardData {
     pub(crate) board: Board,
     /// None: that question alone failed.
     pub(crate) active_alerts: Option<u64>,
+    /// How far behind the replica is that was read, if one was.
+    pub(crate) replica_lag: Option<ReplicaLag>,
+}
+
+/// Every system that was heard of.
+#[derive(Debug)]
+pub(crate) struct SourcesData {
+    pub(crate) as_of: i64,
+    pub(crate) sources: Vec<SourceHeard>,
+    pub(crate) clocks: Vec<SourceClock>,
+}
+
+/// An order with what is known beside it.
+#[derive(Debug)]
+pub(crate) struct WholeOrder {
+    pub(crate) detail: OrderDetail,
+    /// None: the store did not say.
+    pub(crate) alerts: Option<Vec<AlertItem>>,
+    /// Systems that could take it further and have fallen silent.
+    pub(crate) silent: Vec<Silence>,
+}
+
+/// A system that says nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Silence {
+    pub(crate) source: String,
+    /// Its last word; none: the store did not say.
+    pub(crate) since: Option<i64>,
 }
 
 /// The store as the pages see it.
@@ -75,36 +108,36 @@ impl Reads {
 
     /// The board, read at most [`BOARD_AGE_MAX`] ago. Those who ask while it is read share the
     /// answer, so that a slow store is not asked once more by each of them.
-    pub(crate) async fn board(&self) -> BoardAnswer {
+    pub(crate) async fn board(&self, replica_lag: Option<ReplicaLag>) -> BoardAnswer {
         let mut kept = self.board.lock().await;
         if let Some((read_at, answer)) = &*kept
             && read_at.elapsed() < BOARD_AGE_MAX
         {
             return answer.clone();
         }
-        let answer = self.read_board().await;
+        let answer = self.read_board(replica_lag).await;
         *kept = Some((Instant::now(), answer.clone()));
         answer
     }
 
-    async fn read_board(&self) -> BoardAnswer {
+    async fn read_board(&self, replica_lag: Option<ReplicaLag>) -> BoardAnswer {
         let (board, alerts) = tokio::join!(
             self.ask("board", self.reader.board(None)),
             self.ask("active_alerts", self.reader.active_alerts())
         );
         let active_alerts = alerts.ok();
-        Ok(Arc::new(BoardData { board: board?, active_alerts }))
+        Ok(Arc::new(BoardData { board: board?, active_alerts, replica_lag }))
     }
 
     pub(crate) async fn stage_orders(
         &self,
-        stage: &str,
+        stage: Option<&str>,
         filter: StageFilter,
         limit: u32,
         after: Option<StageCursor>,
         as_of: Option<i64>,
     ) -> Result<OrderPage, ReadError> {
-        let asked = self.reader.stage_orders(Some(stage), filter, limit, after, as_of);
+        let asked = self.reader.stage_orders(stage, filter, limit, after, as_of);
         self.ask("stage_orders", asked).await
     }
 
@@ -114,6 +147,22 @@ impl Reads {
 
     pub(crate) async fn spans(&self, order_id: &str, limit: u32) -> Result<OrderSpans, ReadError> {
         self.ask("order_spans", self.reader.order_spans(order_id, limit)).await
+    }
+
+    /// The same under an id that turned out to be another id of an order: it holds none itself.
+    pub(crate) async fn spans_of_any_id(
+        &self,
+        id: &str,
+        limit: u32,
+    ) -> Result<OrderSpans, ReadError> {
+        let spans = self.spans(id, limit).await?;
+        if spans.total > 0 {
+            return Ok(spans);
+        }
+        match self.order(id).await?.map(|detail| detail.summary.order_id) {
+            Some(shown) if shown != id => self.spans(&shown, limit).await,
+            _ => Ok(spans),
+        }
     }
 
     pub(crate) async fn alerts(&self, order_id: &str) -> Result<Vec<AlertItem>, ReadError> {
@@ -126,6 +175,55 @@ impl Reads {
 
     pub(crate) async fn sources(&self) -> Result<Vec<SourceHeard>, ReadError> {
         self.ask("sources", self.reader.sources()).await
+    }
+
+    /// Every system, its hosts' clocks, and the store's clock that ages are judged by.
+    pub(crate) async fn all_sources(&self) -> Result<SourcesData, ReadError> {
+        let (as_of, sources, clocks) = tokio::join!(
+            self.ask("clock", self.reader.clock()),
+            self.sources(),
+            self.ask("source_clocks", self.reader.source_clocks())
+        );
+        Ok(SourcesData { as_of: as_of?, sources: sources?, clocks: clocks? })
+    }
+
+    /// An order, on-call's alerts under each of its ids, and since when those are silent who could
+    /// take it further. Alerts and silence may fail on their own.
+    pub(crate) async fn whole_order(&self, id: &str) -> Result<Option<WholeOrder>, ReadError> {
+        let (detail, alerts) = tokio::join!(self.order(id), self.alerts(id));
+        let Some(detail) = detail? else { return Ok(None) };
+        let (others, sources) = tokio::join!(self.other_alerts(&detail, id), async {
+            match detail.summary.silent_sources.is_empty() {
+                true => Ok(vec![]),
+                false => self.sources().await,
+            }
+        });
+        let alerts = alerts.and_then(|mut alerts| {
+            alerts.extend(others?);
+            alerts.sort_by_key(|alert| std::cmp::Reverse(alert.starts_at));
+            Ok(alerts)
+        });
+        let sources = sources.unwrap_or_default();
+        let since = |name: &String| {
+            sources.iter().find(|s| s.source == *name).map(|source| source.last_received_at)
+        };
+        let silent = detail.summary.silent_sources.iter();
+        let silent = silent.map(|name| Silence { source: name.clone(), since: since(name) });
+        Ok(Some(WholeOrder { silent: silent.collect(), alerts: alerts.ok(), detail }))
+    }
+
+    /// The alerts under the ids of an order other than `asked`.
+    async fn other_alerts(
+        &self,
+        detail: &OrderDetail,
+        asked: &str,
+    ) -> Result<Vec<AlertItem>, ReadError> {
+        let ids = std::iter::once(&detail.summary.order_id).chain(&detail.other_ids);
+        let mut alerts = Vec::new();
+        for id in ids.filter(|id| *id != asked).take(OTHER_IDS_MAX) {
+            alerts.append(&mut self.alerts(id).await?);
+        }
+        Ok(alerts)
     }
 
     pub(crate) async fn record_alerts(&self, alerts: &[AlertRow]) -> Result<(), ReadError> {

@@ -10,7 +10,9 @@ use clap::{Args, Parser};
 use daemon::connections::Bounds;
 use daemon::settings::{Common, duration};
 use order_model::Lifecycle;
-use order_store::StoreSettings;
+use order_store::cluster::ClusterLayout;
+use order_store::connection::ClusterSettings;
+use order_store::{ReplicaSettings, StoreSettings};
 
 /// The status board, the stage lists and the order look-up, with a JSON API beside them.
 #[derive(Debug, Clone, Parser)]
@@ -40,6 +42,12 @@ pub struct Settings {
     /// The store, as a user who may read.
     #[command(flatten)]
     pub store: StoreSettings,
+    /// Replicas of the store that are read instead of it.
+    #[command(flatten)]
+    pub replicas: ReplicaSettings,
+    /// Whether the store is a cluster.
+    #[command(flatten)]
+    pub cluster: ClusterSettings,
     /// What Alertmanager tells us.
     #[command(flatten)]
     pub webhook: WebhookSettings,
@@ -100,9 +108,6 @@ pub struct Limits {
     /// How long a client may take to send the head of a request; then its connection is closed.
     #[arg(long, env = "WAYBILL_UI_HEAD_TIME_MAX", default_value = "10s", value_parser = duration)]
     pub head_time_max: Duration,
-    /// A system silent for longer is shown grey, with the time of its last word.
-    #[arg(long, env = "WAYBILL_UI_SILENT_AFTER", default_value = "10m", value_parser = duration)]
-    pub silent_after: Duration,
 }
 
 /// How often a browser on HTTP/2 is asked whether it is still there.
@@ -144,6 +149,16 @@ impl Settings {
         let text = std::fs::read_to_string(path)
             .map_err(|error| bad(format!("cannot read {}: {error}", path.display())))?;
         Lifecycle::parse(&text).map_err(|mistakes| bad(mistakes.to_string()))
+    }
+
+    /// The layout of the cluster, if the store is one.
+    ///
+    /// # Errors
+    /// A name that cannot stand in statements.
+    pub fn layout(&self) -> Result<Option<ClusterLayout>, BadSetting> {
+        let bad = |why: String| BadSetting { setting: "store-cluster", why };
+        let layout = self.cluster.layout(&self.store.store_database);
+        layout.map_err(|error| bad(error.to_string()))
     }
 
     /// The store as the user who writes.

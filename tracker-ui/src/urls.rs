@@ -16,9 +16,11 @@ pub fn api_routes() -> Vec<(&'static str, MethodRouter<App>)> {
     vec![
         ("/api/v1/board", get(api::board::get)),
         ("/api/v1/stages/{stage}/orders", get(api::stage_orders::get)),
+        ("/api/v1/orders", get(api::open_orders::get)),
         ("/api/v1/orders/{id}", get(api::order::get)),
         ("/api/v1/orders/{id}/spans", get(api::spans::get)),
         ("/api/v1/search", get(api::search::get)),
+        ("/api/v1/sources", get(api::sources::get)),
         (
             "/api/v1/alerts/webhook",
             post(api::webhook::post).layer(DefaultBodyLimit::max(api::webhook::BODY_BYTES_MAX)),
@@ -36,8 +38,10 @@ pub fn router(app: App) -> Router {
         .route("/board/fragment", get(pages::board::fragment))
         .route("/stages/", get(pages::stage::unnamed))
         .route("/stages/{stage}", get(pages::stage::page))
+        .route("/orders", get(pages::stage::every))
         .route("/orders/{id}", get(pages::order::page))
         .route("/search", get(pages::search::page))
+        .route("/sources", get(pages::sources::page))
         .route("/assets/{file}", get(assets::serve));
     for (path, methods) in api_routes() {
         bounded = bounded.route(path, methods);

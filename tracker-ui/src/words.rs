@@ -3,11 +3,12 @@
 use askama::Template;
 use askama::filters::HtmlSafe;
 use order_model::Lifecycle;
-use order_store::read::{BoardStage, Condition, OrderSummary};
+use order_store::read::{BoardStage, Condition, OrderSummary, SourceHeard};
 
 use crate::language::Language;
 use crate::links;
 use crate::locale::{Locale, Moment};
+use crate::replicas::ReplicaLag;
 
 /// The label of a stage; the raw status when the lifecycle has none.
 pub(crate) fn label<'a>(locale: Locale, stage: &'a str, ru: &'a str, en: &'a str) -> &'a str {
@@ -103,6 +104,19 @@ pub(crate) fn badge(locale: Locale, order: &OrderSummary) -> Badge {
     Badge { code, label, derived: order.condition != Condition::Fine }
 }
 
+/// The derived states that hold beside the gravest, in short.
+fn notes(locale: Locale, order: &OrderSummary) -> Vec<String> {
+    let beside = |holds: bool, condition: Condition| {
+        let key = format!("condition.{}", condition.as_str());
+        let text = locale.find(&key).filter(|_| holds && order.condition != condition);
+        text.map(|text| format!("+ {text}"))
+    };
+    let silent = |source: &String| locale.fill("stage.silent", &[("source", source)]);
+    let lost = beside(order.lost_in_handover, Condition::LostInHandover);
+    let again = beside(order.retrying, Condition::Retrying);
+    lost.into_iter().chain(again).chain(order.silent_sources.iter().map(silent)).collect()
+}
+
 /// `channel.b2b` and the like; what no text knows is shown as written, nothing as "not said".
 fn named(locale: Locale, group: &str, value: &str) -> String {
     let key = if value.is_empty() { "unknown" } else { value };
@@ -126,6 +140,8 @@ pub(crate) struct OrderRow {
     pub(crate) since: Moment,
     pub(crate) age: String,
     pub(crate) badge: Badge,
+    /// What else we conclude, beside the badge.
+    pub(crate) notes: Vec<String>,
     pub(crate) turn: String,
     pub(crate) channel: String,
     pub(crate) kind: String,
@@ -140,9 +156,41 @@ pub(crate) fn order_row(locale: Locale, lifecycle: &Lifecycle, order: &OrderSumm
         since: locale.moment(order.since),
         age: locale.age(order.age_seconds),
         badge: badge(locale, order),
+        notes: notes(locale, order),
         turn: whose_turn(locale, lifecycle, order).unwrap_or("–").to_owned(),
         channel: channel(locale, order),
         kind: kind(locale, order),
         last_event: locale.moment(order.last_event_at),
     }
+}
+
+/// A system and its last word.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) name: String,
+    pub(crate) silent: bool,
+    pub(crate) mark: &'static str,
+    pub(crate) text: String,
+}
+
+pub(crate) fn heard(locale: Locale, source: &SourceHeard, as_of: i64) -> Source {
+    let age = locale.age((as_of - source.last_received_at) / 1000);
+    let time = locale.near(source.last_received_at, as_of);
+    let (key, mark) = if source.silent {
+        ("board.source_silent", locale.find("board.source_silent_mark"))
+    } else {
+        ("board.source_heard", locale.find("board.source_heard_mark"))
+    };
+    Source {
+        name: source.source.clone(),
+        silent: source.silent,
+        mark: mark.unwrap_or_default(),
+        text: locale.fill(key, &[("age", &age), ("time", &time)]),
+    }
+}
+
+/// How far behind the replica is that is read.
+pub(crate) fn replica(locale: Locale, lag: ReplicaLag) -> String {
+    let key = if lag.primary_answers { "page.replica" } else { "page.replica_alone" };
+    locale.fill(key, &[("lag", &locale.millis(lag.lag_ms))])
 }

@@ -20,6 +20,8 @@ pub(crate) struct Board {
     /// When anything was last received; null when nothing ever was.
     #[schema(format = DateTime)]
     last_received_at: Option<String>,
+    /// How far behind the replica is that was read, milliseconds; null when the store itself was.
+    replica_lag_ms: Option<i64>,
     /// Alerts that are active; null when the store did not say.
     active_alerts: Option<u64>,
     conservation: Conservation,
@@ -34,8 +36,15 @@ pub(crate) struct Board {
 struct Conservation {
     seen: u64,
     on_the_board: u64,
+    /// Ids that turned out to be other ids of these orders.
+    merged_ids: u64,
     /// 0 once everything received has been placed.
     difference: i64,
+    /// When this was counted.
+    #[schema(format = DateTime)]
+    checked_at: String,
+    /// Age of the oldest thing received that is not derived yet, milliseconds.
+    stitch_lag_ms: i64,
 }
 
 /// One stage.
@@ -51,8 +60,11 @@ struct Stage {
     /// Late and not stuck.
     late: u64,
     stuck: u64,
+    lost_in_handover: u64,
+    retrying: u64,
     abandoned: u64,
     not_confirmed: u64,
+    /// Ages are of orders that have not ended; null when there are none.
     #[schema(format = DateTime)]
     oldest_since: Option<String>,
     median_age_seconds: Option<i64>,
@@ -68,6 +80,8 @@ struct Source {
     /// The latest time that it wrote itself; may lie in the future when its clock is wrong.
     #[schema(format = DateTime)]
     last_timestamp: String,
+    /// Whether it has said nothing for as long as the lifecycle calls silence.
+    silent: bool,
 }
 
 /// How many orders are where, and how far the numbers can be trusted.
@@ -82,7 +96,7 @@ struct Source {
     )
 )]
 pub(crate) async fn get(State(app): State<App>) -> Result<Response, Problem> {
-    Ok(fresh(&shape(&*app.reads().board().await?)))
+    Ok(fresh(&shape(&*app.reads().board(app.replica_lag()).await?)))
 }
 
 fn shape(data: &BoardData) -> Board {
@@ -96,6 +110,8 @@ fn shape(data: &BoardData) -> Board {
         total: stage.total,
         late: stage.late,
         stuck: stage.stuck,
+        lost_in_handover: stage.lost_in_handover,
+        retrying: stage.retrying,
         abandoned: stage.abandoned,
         not_confirmed: stage.not_confirmed,
         oldest_since: stage.oldest_since.map(iso),
@@ -106,15 +122,20 @@ fn shape(data: &BoardData) -> Board {
         source: source.source.clone(),
         last_received_at: iso(source.last_received_at),
         last_timestamp: iso(source.last_timestamp),
+        silent: source.silent,
     };
     Board {
         as_of: iso(board.as_of),
         last_received_at: board.last_received_at.map(iso),
+        replica_lag_ms: data.replica_lag.map(|lag| lag.lag_ms),
         active_alerts: data.active_alerts,
         conservation: Conservation {
             seen: board.seen,
             on_the_board: board.derived,
+            merged_ids: board.merged,
             difference: board.difference,
+            checked_at: iso(board.checked_at),
+            stitch_lag_ms: board.stitch_lag_ms,
         },
         stages: board.stages.iter().map(stage).collect(),
         sources: board.sources.iter().map(source).collect(),

@@ -5,7 +5,9 @@ use axum::response::Response;
 use utoipa::OpenApi;
 use utoipa::openapi::ServerBuilder;
 
-use super::{board, fresh, order, problem, search, spans, stage_orders, webhook};
+use super::{
+    board, fresh, open_orders, order, problem, search, sources, spans, stage_orders, webhook,
+};
 use crate::app::App;
 
 /// The description.
@@ -16,7 +18,17 @@ use crate::app::App;
         description = "Where every order is, since when, and why it hangs. Times are RFC 3339 \
             in UTC, durations are seconds, errors are problem details (RFC 9457)."
     ),
-    paths(board::get, stage_orders::get, order::get, spans::get, search::get, webhook::post, get),
+    paths(
+        board::get,
+        stage_orders::get,
+        open_orders::get,
+        order::get,
+        spans::get,
+        search::get,
+        sources::get,
+        webhook::post,
+        get
+    ),
     components(schemas(problem::Problem))
 )]
 pub struct Description;

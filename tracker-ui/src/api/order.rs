@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use order_store::read::{AlertItem, Calculation, OrderDetail, Visit};
+use order_store::read::{AlertItem, Calculation, Handover, SignOfLife, Visit};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -13,6 +13,7 @@ use super::problem::Problem;
 use super::shapes::{Order, iso};
 use super::{fresh, order_id};
 use crate::app::App;
+use crate::reads::{Silence, WholeOrder};
 
 /// An order whole, without its spans.
 #[derive(Debug, Serialize, ToSchema)]
@@ -21,10 +22,28 @@ pub(crate) struct OrderWhole {
     #[schema(format = DateTime)]
     as_of: String,
     order: Order,
+    /// Other ids of the same order.
+    other_ids: Vec<String>,
     /// Every stay in a stage, in the order of event time.
     history: Vec<Stay>,
     /// The latest request for a price; null when the order needs none.
     calculation: Option<CalculationShape>,
+    /// The message about it that waits longest to be taken; null when none waits. It is lost when
+    /// the order is `lost_in_handover`.
+    handover: Option<HandoverShape>,
+    /// The latest sign of life of long work on it.
+    sign_of_life: Option<SignOfLifeShape>,
+    /// Systems that could take it further and have fallen silent.
+    silent: Vec<SilentSource>,
+    /// When the customer has, or will have, given up; null in stages where that does not happen.
+    #[schema(format = DateTime)]
+    abandoned_at: Option<String>,
+    /// When the end counts as not confirmed; null in stages where that does not happen.
+    #[schema(format = DateTime)]
+    not_confirmed_at: Option<String>,
+    /// The earliest event that lies in the future and so does not count yet.
+    #[schema(format = DateTime)]
+    refold_at: Option<String>,
     /// Pages to on-call about the order, the newest first; null when the store did not say.
     alerts: Option<Vec<Alert>>,
 }
@@ -56,6 +75,55 @@ struct CalculationShape {
     /// When on-call is paged.
     #[schema(format = DateTime)]
     stuck_at: String,
+    /// When the last attempt failed, also if another has begun since.
+    #[schema(format = DateTime)]
+    failed_at: Option<String>,
+    /// The highest attempt that was said to begin; 0 when nobody counted.
+    attempt: u32,
+    /// Who last began, or empty.
+    worker: String,
+    /// What the last failure said, or empty.
+    error: String,
+    /// Since when it is being tried again.
+    #[schema(format = DateTime)]
+    retrying_since: Option<String>,
+}
+
+/// A message about the order that nobody has taken yet.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Handover)]
+struct HandoverShape {
+    /// The queue.
+    destination: String,
+    /// Who published it.
+    from: String,
+    /// Who should take it.
+    to: Vec<String>,
+    /// When it was published.
+    #[schema(format = DateTime)]
+    at: String,
+    /// When it counts as lost.
+    #[schema(format = DateTime)]
+    lost_at: String,
+}
+
+/// Long work on the order was alive.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SignOfLife)]
+struct SignOfLifeShape {
+    #[schema(format = DateTime)]
+    at: String,
+    /// Which worker, or empty.
+    worker: String,
+}
+
+/// A system that has fallen silent.
+#[derive(Debug, Serialize, ToSchema)]
+struct SilentSource {
+    source: String,
+    /// Its last word; null when the store did not say.
+    #[schema(format = DateTime)]
+    last_received_at: Option<String>,
 }
 
 /// One page to on-call.
@@ -78,7 +146,7 @@ struct Alert {
     get,
     path = "/api/v1/orders/{id}",
     operation_id = "order",
-    params(("id" = String, Path, description = "The order's id, exactly; see search for others")),
+    params(("id" = String, Path, description = "One of the order's ids, exactly; see search for others")),
     responses(
         (status = 200, description = "The order", body = OrderWhole),
         (status = 400, description = "Not an order id", body = Problem,
@@ -94,13 +162,13 @@ pub(crate) async fn get(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let id = order_id(id)?;
-    let reads = app.reads();
-    let (detail, alerts) = tokio::join!(reads.order(id.as_str()), reads.alerts(id.as_str()));
-    let detail = detail?.ok_or_else(|| Problem::no_order(id.as_str()))?;
-    Ok(fresh(&shape(app.public_url(), &detail, alerts.ok())))
+    let whole = app.reads().whole_order(id.as_str()).await?;
+    let whole = whole.ok_or_else(|| Problem::no_order(id.as_str()))?;
+    Ok(fresh(&shape(app.public_url(), whole)))
 }
 
-fn shape(public_url: &str, detail: &OrderDetail, alerts: Option<Vec<AlertItem>>) -> OrderWhole {
+fn shape(public_url: &str, whole: WholeOrder) -> OrderWhole {
+    let WholeOrder { detail, alerts, silent } = whole;
     let stay = |visit: &Visit| Stay {
         stage: visit.stage.clone(),
         entered_at: iso(visit.entered_at),
@@ -113,6 +181,23 @@ fn shape(public_url: &str, detail: &OrderDetail, alerts: Option<Vec<AlertItem>>)
         started_at: calculation.started_at.map(iso),
         answered_at: calculation.answered_at.map(iso),
         stuck_at: iso(calculation.stuck_at),
+        failed_at: calculation.failed_at.map(iso),
+        attempt: calculation.attempt,
+        worker: calculation.worker.clone(),
+        error: calculation.error.clone(),
+        retrying_since: calculation.retrying_since.map(iso),
+    };
+    let handover = |handover: Handover| HandoverShape {
+        destination: handover.destination,
+        from: handover.from,
+        to: handover.to,
+        at: iso(handover.at),
+        lost_at: iso(handover.lost_at),
+    };
+    let alive = |sign: SignOfLife| SignOfLifeShape { at: iso(sign.at), worker: sign.worker };
+    let silent_source = |silence: Silence| SilentSource {
+        source: silence.source,
+        last_received_at: silence.since.map(iso),
     };
     let alert = |alert: AlertItem| Alert {
         name: alert.alert_name,
@@ -127,6 +212,13 @@ fn shape(public_url: &str, detail: &OrderDetail, alerts: Option<Vec<AlertItem>>)
         order: Order::new(public_url, &detail.summary),
         history: detail.history.iter().map(stay).collect(),
         calculation: detail.calculation.as_ref().map(calculation),
+        other_ids: detail.other_ids,
+        handover: detail.handover.map(handover),
+        sign_of_life: detail.sign_of_life.map(alive),
+        silent: silent.into_iter().map(silent_source).collect(),
+        abandoned_at: detail.abandoned_at.map(iso),
+        not_confirmed_at: detail.not_confirmed_at.map(iso),
+        refold_at: detail.refold_at.map(iso),
         alerts: alerts.map(|alerts| alerts.into_iter().map(alert).collect()),
     }
 }

@@ -21,8 +21,8 @@ pub(super) struct Order {
     #[schema(format = DateTime)]
     since: String,
     age_seconds: i64,
-    /// Waybill's conclusion, never a source's status: `fine`, `late`, `stuck`, `abandoned`,
-    /// `not_confirmed` or `unknown`.
+    /// Waybill's conclusion, never a source's status: the gravest of `stuck`, `late`,
+    /// `lost_in_handover`, `not_confirmed`, `abandoned`, `unknown`, `retrying`, `fine`.
     condition: &'static str,
     terminal: bool,
     /// Whose turn it is: a key of the lifecycle's `[waiting_for]`.
@@ -46,6 +46,14 @@ pub(super) struct Order {
     promised_at: Option<String>,
     /// Whether the promise on the whole order is broken.
     overdue: bool,
+    /// Whether a message about it was published and nobody took it in time.
+    lost_in_handover: bool,
+    /// Whether its calculation is being tried again.
+    retrying: bool,
+    /// Systems that could take it further and have fallen silent.
+    silent_sources: Vec<String>,
+    /// Whether it has ended for good, or the customer has given up.
+    ended: bool,
     /// The order's page.
     #[schema(format = "uri")]
     page: String,
@@ -74,6 +82,10 @@ impl Order {
             stuck_at: time(order.stuck_at),
             promised_at: time(order.promised_at),
             overdue: order.overdue,
+            lost_in_handover: order.lost_in_handover,
+            retrying: order.retrying,
+            silent_sources: order.silent_sources.clone(),
+            ended: order.ended,
             page: format!("{public_url}{}", links::order(&order.order_id)),
         }
     }

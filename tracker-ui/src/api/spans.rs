@@ -82,7 +82,7 @@ pub(crate) async fn get(
 ) -> Result<Response, Problem> {
     let id = order_id(id)?;
     let limit = limit(parameters(query)?.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
-    let spans = app.reads().spans(id.as_str(), limit).await?;
+    let spans = app.reads().spans_of_any_id(id.as_str(), limit).await?;
     let shapes = spans.spans.into_iter().map(shape).collect();
     Ok(fresh(&Spans { total: spans.total, spans: shapes }))
 }

@@ -4,7 +4,7 @@
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
-use order_store::read::{Condition, StageFilter};
+use order_store::read::{Condition, OrderPage, StageFilter};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -13,7 +13,7 @@ use super::shapes::{Order, iso};
 use super::{fresh, limit, parameters};
 use crate::app::App;
 use crate::cursor::Cursor;
-use crate::pages::stage::{after, known_conditions, next, plausible};
+use crate::pages::stage::{after, known_conditions, next, plausible, point_in_time};
 
 /// Orders of an answer when the caller names no limit.
 const LIMIT_DEFAULT: u32 = 50;
@@ -29,9 +29,12 @@ pub(crate) struct Parameters {
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
-    /// Only orders in this condition: `fine`, `late`, `stuck`, `abandoned`, `not_confirmed`,
-    /// `unknown`.
+    /// Only orders in this condition: `stuck`, `late`, `lost_in_handover`, `not_confirmed`,
+    /// `abandoned`, `unknown`, `retrying`, `fine`. An order may be in several.
     condition: Option<String>,
+    /// The point in time at which conditions are judged, RFC 3339: `as_of` of the board whose
+    /// number is looked into. A cursor carries its own.
+    as_of: Option<String>,
 }
 
 /// A page of the list.
@@ -55,7 +58,7 @@ pub(crate) struct StageOrders {
     params(("stage" = String, Path, description = "The stage as systems write it"), Parameters),
     responses(
         (status = 200, description = "A page of orders", body = StageOrders),
-        (status = 400, description = "A bad limit, cursor or condition", body = Problem,
+        (status = 400, description = "A bad limit, cursor, condition or as_of", body = Problem,
             content_type = "application/problem+json"),
         (status = 503, description = "The store does not answer", body = Problem,
             content_type = "application/problem+json"),
@@ -70,22 +73,40 @@ pub(crate) async fn get(
     if !plausible(&stage) {
         return Err(Problem::bad_request("no stage has such a name; see /api/v1/board".to_owned()));
     }
-    let asked = parameters(query)?;
+    let page = page(&app, Some(&stage), parameters(query)?).await?;
+    Ok(fresh(&StageOrders {
+        as_of: iso(page.as_of),
+        next_cursor: next(&page).map(|cursor| cursor.encode()),
+        orders: shapes(&app, &page),
+        stage,
+    }))
+}
+
+/// The orders of a page, in their shape.
+pub(super) fn shapes(app: &App, page: &OrderPage) -> Vec<Order> {
+    page.orders.iter().map(|order| Order::new(app.public_url(), order)).collect()
+}
+
+/// Reads the page that the parameters ask for.
+pub(super) async fn page(
+    app: &App,
+    stage: Option<&str>,
+    asked: Parameters,
+) -> Result<OrderPage, Problem> {
     let limit = limit(asked.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
     let condition = asked.condition.as_deref().map(condition).transpose()?;
     let cursor = asked.cursor.as_deref().map(Cursor::decode).transpose();
     let cursor = cursor.map_err(|error| Problem::bad_request(error.to_string()))?;
-    let as_of = cursor.as_ref().map(|cursor| cursor.as_of);
+    let as_of = asked.as_of.as_deref().map(as_of).transpose()?;
+    let as_of = cursor.as_ref().map(|cursor| cursor.as_of).or(as_of);
     let after = cursor.as_ref().map(after);
     let filter = StageFilter { condition };
-    let page = app.reads().stage_orders(&stage, filter, limit, after, as_of).await?;
-    let shape = |order| Order::new(app.public_url(), order);
-    Ok(fresh(&StageOrders {
-        as_of: iso(page.as_of),
-        next_cursor: next(&page).map(|cursor| cursor.encode()),
-        orders: page.orders.iter().map(shape).collect(),
-        stage,
-    }))
+    Ok(app.reads().stage_orders(stage, filter, limit, after, as_of).await?)
+}
+
+fn as_of(text: &str) -> Result<i64, Problem> {
+    let bad = || Problem::bad_request(format!("as_of is {text:?}; write 2026-03-10T12:00:00Z"));
+    point_in_time(text).ok_or_else(bad)
 }
 
 fn condition(text: &str) -> Result<Condition, Problem> {

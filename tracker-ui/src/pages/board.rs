@@ -1,22 +1,20 @@
 //! `/`: how many orders are where, and how far the numbers can be trusted.
 
-use std::time::Duration;
-
 use askama::Template;
 use askama::filters::HtmlSafe;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use order_model::Lifecycle;
-use order_store::read::{Board, BoardStage, Condition, SourceHeard};
+use order_store::read::{Board, BoardStage, Condition};
 
 use crate::app::App;
 use crate::failure::{Failure, html};
 use crate::frame::Frame;
-use crate::links;
+use crate::links::{self, Listing};
 use crate::locale::{Locale, Moment};
 use crate::reads::BoardData;
-use crate::words::{ends_at, stage_label};
+use crate::words::{self, Source, ends_at, heard, stage_label};
 
 /// Seconds between updates of the open page.
 pub(crate) const UPDATE_INTERVAL_S: u32 = 2;
@@ -47,8 +45,11 @@ pub(crate) struct BoardView {
     /// What a screen reader hears when it changes.
     pub(crate) announce: String,
     pub(crate) open: String,
-    pub(crate) late: Tally,
-    pub(crate) stuck: Tally,
+    pub(crate) stuck: Counted,
+    pub(crate) late: Counted,
+    pub(crate) lost: Counted,
+    /// None: no order is.
+    pub(crate) retrying: Option<Counted>,
     /// None: unknown.
     pub(crate) alerts: Option<Tally>,
     pub(crate) heard: String,
@@ -57,6 +58,8 @@ pub(crate) struct BoardView {
     pub(crate) empty: bool,
     pub(crate) groups: Vec<Group>,
     pub(crate) sources: Vec<Source>,
+    /// How far behind the replica is that these numbers were read from, if one was.
+    pub(crate) replica: Option<String>,
 }
 
 /// A number and whether it is zero: zero is shown quietly.
@@ -66,10 +69,19 @@ pub(crate) struct Tally {
     pub(crate) zero: bool,
 }
 
+/// A number over every stage and the list behind it.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    pub(crate) tally: Tally,
+    pub(crate) href: String,
+}
+
 /// Whether every order seen is on the board.
 #[derive(Debug)]
 pub(crate) struct Balance {
     pub(crate) text: String,
+    /// When it was counted, and how far the stitchers lag.
+    pub(crate) checked: String,
     pub(crate) broken: bool,
 }
 
@@ -93,6 +105,8 @@ pub(crate) struct StageRow {
     pub(crate) total: Tally,
     pub(crate) late: Marked,
     pub(crate) stuck: Marked,
+    pub(crate) lost: Marked,
+    pub(crate) retrying: Marked,
     pub(crate) oldest: String,
     pub(crate) oldest_since: String,
     pub(crate) median: String,
@@ -115,75 +129,76 @@ pub(crate) struct Marked {
 /// Its template escapes what it shows.
 impl HtmlSafe for Marked {}
 
-/// A system and its last word.
-#[derive(Debug)]
-pub(crate) struct Source {
-    pub(crate) name: String,
-    pub(crate) silent: bool,
-    pub(crate) mark: &'static str,
-    pub(crate) text: String,
-}
-
 /// `GET /`.
 pub(crate) async fn page(frame: Frame, State(app): State<App>) -> Result<Response, Failure> {
-    let data = app.reads().board().await.map_err(|error| Failure::store(&frame, error))?;
-    let b = view(frame.locale, app.lifecycle(), &data, app.limits().silent_after);
+    let data = app
+        .reads()
+        .board(app.replica_lag())
+        .await
+        .map_err(|error| Failure::store(&frame, error))?;
+    let b = view(frame.locale, app.lifecycle(), &data);
     let fragment_href = links::with_query("/board/fragment", &[("lang", frame.lang())]);
     Ok(html(StatusCode::OK, &BoardPage { f: &frame, b, fragment_href }))
 }
 
 /// `GET /board/fragment`: the same numbers without what surrounds them.
 pub(crate) async fn fragment(frame: Frame, State(app): State<App>) -> Result<Response, Failure> {
-    let data = app.reads().board().await.map_err(|error| Failure::store(&frame, error))?;
-    let b = view(frame.locale, app.lifecycle(), &data, app.limits().silent_after);
+    let data = app
+        .reads()
+        .board(app.replica_lag())
+        .await
+        .map_err(|error| Failure::store(&frame, error))?;
+    let b = view(frame.locale, app.lifecycle(), &data);
     Ok(html(StatusCode::OK, &BoardFragment { f: &frame, b }))
 }
 
 /// The board in words. Ages are judged by the store's clock (`as_of`), as the numbers are.
-pub(crate) fn view(
-    locale: Locale,
-    lifecycle: &Lifecycle,
-    data: &BoardData,
-    silent_after: Duration,
-) -> BoardView {
+pub(crate) fn view(locale: Locale, lifecycle: &Lifecycle, data: &BoardData) -> BoardView {
     let board = &data.board;
     let sum = |number: fn(&BoardStage) -> u64| board.stages.iter().map(number).sum::<u64>();
     let open = board.stages.iter().filter(|stage| !ends_at(lifecycle, stage));
     let open = open.map(|stage| stage.total).sum();
     let (late, stuck) = (sum(|stage| stage.late), sum(|stage| stage.stuck));
+    let (lost, retrying) = (sum(|stage| stage.lost_in_handover), sum(|stage| stage.retrying));
     let as_of = locale.clock(board.as_of);
     let age = board.last_received_at.map(|at| (board.as_of - at) / 1000);
-    let numbers = [locale.number(open), locale.number(late), locale.number(stuck)];
-    let [open_text, late_text, stuck_text] = &numbers;
+    let counted = |n, condition: Condition| Counted {
+        tally: tally(locale, n),
+        href: links::list(None, listing(board, condition)),
+    };
+    let sources = board.sources.iter().map(|source| heard(locale, source, board.as_of));
     BoardView {
         as_of: locale.moment(board.as_of),
         as_of_line: locale.fill("page.as_of", &[("time", &as_of)]),
-        announce: locale.fill(
-            "board.announce",
-            &[("open", open_text), ("late", late_text), ("stuck", stuck_text)],
-        ),
-        open: open_text.clone(),
-        late: tally(locale, late),
-        stuck: tally(locale, stuck),
+        announce: announce(locale, [stuck, late, lost, open]),
+        open: locale.number(open),
+        stuck: counted(stuck, Condition::Stuck),
+        late: counted(late, Condition::Late),
+        lost: counted(lost, Condition::LostInHandover),
+        retrying: (retrying > 0).then(|| counted(retrying, Condition::Retrying)),
         alerts: data.active_alerts.map(|n| tally(locale, n)),
         heard: match age {
             Some(seconds) => locale.fill("board.heard", &[("age", &locale.age(seconds))]),
             None => locale.t("board.never_heard").to_owned(),
         },
-        heard_recently: age.is_some_and(|seconds| seconds <= seconds_of(silent_after)),
+        heard_recently: board.sources.iter().any(|source| !source.silent),
         balance: balance(locale, board),
         empty: sum(|stage| stage.total) == 0 && board.sources.is_empty(),
-        groups: groups(locale, lifecycle, &board.stages, board.as_of),
-        sources: board
-            .sources
-            .iter()
-            .map(|source| heard(locale, source, board.as_of, silent_after))
-            .collect(),
+        groups: groups(locale, lifecycle, board),
+        sources: sources.collect(),
+        replica: data.replica_lag.map(|lag| words::replica(locale, lag)),
     }
 }
 
-fn seconds_of(duration: Duration) -> i64 {
-    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+/// The orders that a number of this board counts.
+fn listing(board: &Board, condition: Condition) -> Listing<'static> {
+    Listing { condition: Some(condition.as_str()), as_of: Some(board.as_of), cursor: None }
+}
+
+fn announce(locale: Locale, numbers: [u64; 4]) -> String {
+    let [stuck, late, lost, open] = numbers.map(|n| locale.number(n));
+    let values = [("stuck", &*stuck), ("late", &*late), ("lost", &*lost), ("open", &*open)];
+    locale.fill("board.announce", &values)
 }
 
 fn tally(locale: Locale, n: u64) -> Tally {
@@ -194,16 +209,28 @@ fn balance(locale: Locale, board: &Board) -> Balance {
     let seen = locale.number(board.seen);
     let derived = locale.number(board.derived);
     let difference = locale.signed(board.difference);
+    let merged = match board.merged {
+        0 => String::new(),
+        n => locale.fill("board.merged", &[("n", &locale.number(n))]),
+    };
     let broken = board.difference != 0;
     let key = if broken { "board.conservation_broken" } else { "board.conservation" };
-    let values = [("seen", &*seen), ("derived", &*derived), ("difference", &*difference)];
-    Balance { text: locale.fill(key, &values), broken }
+    let values = [
+        ("seen", &*seen),
+        ("derived", &*derived),
+        ("merged", &*merged),
+        ("difference", &*difference),
+    ];
+    let lag = locale.millis(board.stitch_lag_ms);
+    let time = locale.clock(board.checked_at);
+    let checked = locale.fill("board.checked", &[("time", &time), ("lag", &lag)]);
+    Balance { text: locale.fill(key, &values), checked, broken }
 }
 
-fn groups(locale: Locale, lifecycle: &Lifecycle, stages: &[BoardStage], as_of: i64) -> Vec<Group> {
+fn groups(locale: Locale, lifecycle: &Lifecycle, board: &Board) -> Vec<Group> {
     let group = |id, heading, hint, wanted: &dyn Fn(&BoardStage) -> bool| {
-        let rows = stages.iter().filter(|stage| wanted(stage));
-        let rows: Vec<_> = rows.map(|stage| row(locale, stage, as_of)).collect();
+        let rows = board.stages.iter().filter(|stage| wanted(stage));
+        let rows: Vec<_> = rows.map(|stage| row(locale, stage, board)).collect();
         Group { id, heading, hint, rows }
     };
     let unknown_hint = locale.find("board.section_unknown_hint").unwrap_or_default();
@@ -217,50 +244,30 @@ fn groups(locale: Locale, lifecycle: &Lifecycle, stages: &[BoardStage], as_of: i
     all.into_iter().filter(|group| !group.rows.is_empty()).collect()
 }
 
-fn row(locale: Locale, stage: &BoardStage, as_of: i64) -> StageRow {
+fn row(locale: Locale, stage: &BoardStage, board: &Board) -> StageRow {
     let label = stage_label(locale, stage).to_owned();
+    let age = |at: i64| locale.age((board.as_of - at) / 1000);
     let marked = |condition: Condition, n: u64, key| {
         let tally = tally(locale, n);
         Marked {
             title: locale.fill(key, &[("stage", &label), ("n", &tally.text)]),
-            href: links::stage(&stage.stage, Some(condition.as_str()), None),
+            href: links::list(Some(&stage.stage), listing(board, condition)),
             code: condition.as_str(),
             tally,
         }
     };
     StageRow {
         labelled: label != stage.stage && !stage.stage.is_empty(),
-        href: links::stage(&stage.stage, None, None),
+        href: links::stage(&stage.stage),
         total: tally(locale, stage.total),
         late: marked(Condition::Late, stage.late, "board.show_late"),
         stuck: marked(Condition::Stuck, stage.stuck, "board.show_stuck"),
-        oldest: stage.oldest_since.map_or("–".to_owned(), |at| locale.age((as_of - at) / 1000)),
+        lost: marked(Condition::LostInHandover, stage.lost_in_handover, "board.show_lost"),
+        retrying: marked(Condition::Retrying, stage.retrying, "board.show_retrying"),
+        oldest: stage.oldest_since.map_or("–".to_owned(), age),
         oldest_since: stage.oldest_since.map_or(String::new(), |at| locale.moment(at).text),
         median: stage.median_age_seconds.map_or("–".to_owned(), |age| locale.age(age)),
         name: stage.stage.clone(),
         label,
-    }
-}
-
-pub(crate) fn heard(
-    locale: Locale,
-    source: &SourceHeard,
-    as_of: i64,
-    silent_after: Duration,
-) -> Source {
-    let seconds = (as_of - source.last_received_at) / 1000;
-    let silent = seconds > seconds_of(silent_after);
-    let age = locale.age(seconds);
-    let time = locale.near(source.last_received_at, as_of);
-    let (key, mark) = if silent {
-        ("board.source_silent", locale.find("board.source_silent_mark"))
-    } else {
-        ("board.source_heard", locale.find("board.source_heard_mark"))
-    };
-    Source {
-        name: source.source.clone(),
-        silent,
-        mark: mark.unwrap_or_default(),
-        text: locale.fill(key, &[("age", &age), ("time", &time)]),
     }
 }

@@ -7,10 +7,10 @@ use order_store::read::{Calculation, Condition, OrderDetail};
 use super::board as board_page;
 use super::fixtures::{MINUTE, NOW, board, detail, summary};
 use super::order::OrderData;
-use super::snapshots::{SILENT_AFTER, frame, order_html, seen};
+use super::snapshots::{frame, order_html, seen};
 
 fn html(detail: OrderDetail) -> String {
-    let data = OrderData { detail, alerts: Some(vec![]), spans: None };
+    let data = OrderData { detail, alerts: Some(vec![]), silent: vec![], spans: None };
     order_html(&frame("/orders/1?lang=en"), &data)
 }
 
@@ -63,7 +63,7 @@ fn only_an_open_order_that_is_well_is_green() {
 fn a_failed_calculation_is_in_progress_on_the_board() {
     let data = board(&[("CALCULATION_FAILED", 4, 1, 0), ("CLOSED", 7, 0, 0)]);
     let locale = frame("/?lang=en").locale;
-    let view = board_page::view(locale, &Lifecycle::default(), &data, SILENT_AFTER);
+    let view = board_page::view(locale, &Lifecycle::default(), &data);
     assert_eq!(view.open, "4");
     let group = |stage: &str| {
         let mut groups = view.groups.iter();

@@ -134,5 +134,5 @@ pub(crate) fn board(counts: &[(&str, u64, u64, u64)]) -> BoardData {
         last_received_at: sources.iter().map(|source| source.last_received_at).max(),
         sources,
     };
-    BoardData { board, active_alerts: Some(2) }
+    BoardData { board, active_alerts: Some(2), replica_lag: None }
 }

@@ -2,6 +2,7 @@
 //! tell the customer; below that, how it came there and what every system did.
 
 mod verdict;
+mod conclusions;
 mod calls;
 mod history;
 mod waterfall;
@@ -11,7 +12,7 @@ use askama::Template;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use order_model::{Lifecycle, OrderId};
 use order_store::read::{AlertItem, OrderDetail, OrderSpans};
 
@@ -21,9 +22,11 @@ use crate::failure::{Failure, html};
 use crate::frame::Frame;
 use crate::links;
 use crate::locale::{Locale, Moment};
+use crate::reads::{Silence, WholeOrder};
 use crate::words::{self, Badge};
 
 use calls::CallView;
+use conclusions::Conclusion;
 use history::VisitView;
 use verdict::{Promise, Why};
 use waterfall::TraceView;
@@ -43,6 +46,7 @@ pub(crate) struct OrderPage<'a> {
 pub(crate) struct OrderData {
     pub(crate) detail: OrderDetail,
     pub(crate) alerts: Option<Vec<AlertItem>>,
+    pub(crate) silent: Vec<Silence>,
     pub(crate) spans: Option<OrderSpans>,
 }
 
@@ -50,6 +54,8 @@ pub(crate) struct OrderData {
 #[derive(Debug)]
 pub(crate) struct OrderView {
     pub(crate) id: String,
+    /// Its other ids, if it has any.
+    pub(crate) also: Option<String>,
     pub(crate) title: String,
     pub(crate) badge: Badge,
     pub(crate) as_of: Moment,
@@ -66,6 +72,8 @@ pub(crate) struct OrderView {
     pub(crate) reported: Option<String>,
     /// The deadline behind the conclusion.
     pub(crate) limit: Option<String>,
+    /// What is concluded beside the badge, each with its evidence.
+    pub(crate) conclusions: Vec<Conclusion>,
     pub(crate) promise: Option<Promise>,
     pub(crate) why: Option<Why>,
     pub(crate) tell: Vec<CustomerText>,
@@ -95,7 +103,8 @@ pub(crate) struct SpansView {
     pub(crate) traces: Vec<TraceView>,
 }
 
-/// `GET /orders/{id}`.
+/// `GET /orders/{id}`. An id that turned out to be another id of an order leads to the order; for
+/// now only, since facts may part them again.
 pub(crate) async fn page(
     frame: Frame,
     State(app): State<App>,
@@ -106,15 +115,17 @@ pub(crate) async fn page(
         return Err(Failure::bad_address(&frame, frame.t("error.bad_order").to_owned()));
     };
     let reads = app.reads();
-    let (detail, alerts, spans) = tokio::join!(
-        reads.order(id.as_str()),
-        reads.alerts(id.as_str()),
-        reads.spans(id.as_str(), PAGE_SPANS_MAX)
-    );
-    let Some(detail) = detail.map_err(|error| Failure::store(&frame, error))? else {
+    let (whole, spans) =
+        tokio::join!(reads.whole_order(id.as_str()), reads.spans(id.as_str(), PAGE_SPANS_MAX));
+    let Some(whole) = whole.map_err(|error| Failure::store(&frame, error))? else {
         return Ok(missing::answer(&frame, &app, id.as_str()).await.into_response());
     };
-    let data = OrderData { detail, alerts: alerts.ok(), spans: spans.ok() };
+    let WholeOrder { detail, alerts, silent } = whole;
+    let shown = &detail.summary.order_id;
+    if *shown != id.as_str() {
+        return Ok(Redirect::to(&frame.moved_to(&links::order(shown))).into_response());
+    }
+    let data = OrderData { detail, alerts, silent, spans: spans.ok() };
     let o = view(frame.locale, app.lifecycle(), &data);
     Ok(html(StatusCode::OK, &OrderPage { f: &frame, o }))
 }
@@ -126,6 +137,7 @@ pub(crate) fn view(locale: Locale, lifecycle: &Lifecycle, data: &OrderData) -> O
     let id = order.order_id.clone();
     let api_href = format!("/api/v1/orders/{}", links::encoded(&id));
     OrderView {
+        also: also(locale, detail),
         title: locale.fill("order.title", &[("id", &id)]),
         badge: words::badge(locale, order),
         as_of: locale.moment(as_of),
@@ -137,11 +149,12 @@ pub(crate) fn view(locale: Locale, lifecycle: &Lifecycle, data: &OrderData) -> O
             .map(|who| locale.fill("order.turn", &[("who", who)])),
         stage: words::order_stage_label(locale, order).to_owned(),
         stage_raw: order.stage.clone(),
-        stage_href: links::stage(&order.stage, None, None),
+        stage_href: links::stage(&order.stage),
         reported: verdict::reported(locale, detail),
-        limit: verdict::limit(locale, order, as_of),
+        limit: verdict::limit(locale, detail),
+        conclusions: conclusions::view(locale, detail, &data.silent),
         promise: verdict::promise(locale, lifecycle, order, as_of),
-        why: verdict::why(locale, lifecycle, detail),
+        why: verdict::why(locale, detail),
         tell: customer::texts(locale.zone, lifecycle, order),
         calls: data.alerts.as_ref().map(|alerts| calls::view(locale, alerts, as_of)),
         facts: facts(locale, lifecycle, detail),
@@ -153,6 +166,11 @@ pub(crate) fn view(locale: Locale, lifecycle: &Lifecycle, data: &OrderData) -> O
     }
 }
 
+fn also(locale: Locale, detail: &OrderDetail) -> Option<String> {
+    let ids = detail.other_ids.join(", ");
+    (!ids.is_empty()).then(|| locale.fill("order.also", &[("ids", &ids)]))
+}
+
 fn facts(locale: Locale, lifecycle: &Lifecycle, detail: &OrderDetail) -> Vec<Fact> {
     let (order, as_of) = (&detail.summary, detail.as_of);
     let name = |key| locale.find(key).unwrap_or_default();
@@ -162,6 +180,11 @@ fn facts(locale: Locale, lifecycle: &Lifecycle, detail: &OrderDetail) -> Vec<Fac
         let note = locale.fill("order.ago", &[("age", &age)]);
         Fact { name: name(key), text: locale.moment(millis).text, note }
     };
+    let alive = detail.sign_of_life.as_ref().map(|sign| Fact {
+        name: name("order.sign_of_life"),
+        text: locale.moment(sign.at).text,
+        note: verdict::alive_note(locale, sign, as_of),
+    });
     let priced = verdict::answered(locale, lifecycle, detail).map(|(text, note)| Fact {
         name: name("order.priced"),
         text,
@@ -174,7 +197,7 @@ fn facts(locale: Locale, lifecycle: &Lifecycle, detail: &OrderDetail) -> Vec<Fac
         at("order.last_event", order.last_event_at),
         at("order.last_word", order.last_received_at),
     ];
-    facts.into_iter().chain(priced).collect()
+    facts.into_iter().chain(alive).chain(priced).collect()
 }
 
 fn spans_view(locale: Locale, spans: &OrderSpans) -> SpansView {

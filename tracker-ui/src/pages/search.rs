@@ -14,8 +14,7 @@ use crate::failure::{Failure, html};
 use crate::frame::Frame;
 use crate::links;
 use crate::locale::Locale;
-use crate::pages::board::{Source, heard};
-use crate::words::{self, OrderRow};
+use crate::words::{self, OrderRow, Source, heard};
 
 /// Orders found that are shown; a search that finds more is not precise enough to be read.
 const HITS_MAX: u32 = 50;
@@ -81,8 +80,7 @@ pub(crate) async fn page(
 /// Every system and its last word, by our own clock; nothing when the store does not say.
 pub(crate) async fn whom_we_hear(frame: &Frame, app: &App) -> Vec<Source> {
     let sources = app.reads().sources().await.unwrap_or_default();
-    let silent_after = app.limits().silent_after;
-    sources.iter().map(|s| heard(frame.locale, s, frame.now, silent_after)).collect()
+    sources.iter().map(|source| heard(frame.locale, source, frame.now)).collect()
 }
 
 /// What was found, in words.

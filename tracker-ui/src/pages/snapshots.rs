@@ -1,7 +1,5 @@
 //! Pages as they were reviewed, from fixed data, and pages whose data means harm.
 
-use std::time::Duration;
-
 use askama::Template;
 use axum::http::HeaderMap;
 use order_model::Lifecycle;
@@ -15,8 +13,6 @@ use crate::frame::Frame;
 use crate::pages::fixtures::{MINUTE, NOW, board, detail, span, summary};
 use crate::pages::order::{OrderData, OrderPage as OrderTemplate};
 use crate::pages::{board as board_page, order as order_page, search, stage};
-
-pub(super) const SILENT_AFTER: Duration = Duration::from_secs(600);
 
 pub(super) fn frame(uri: &str) -> Frame {
     Frame::new(&uri.parse().unwrap(), &HeaderMap::new(), chrono_tz::Europe::Moscow, NOW)
@@ -41,7 +37,7 @@ pub(super) fn seen(html: &str) -> String {
 }
 
 fn board_html(frame: &Frame, data: &crate::reads::BoardData) -> String {
-    let b = board_page::view(frame.locale, &Lifecycle::default(), data, SILENT_AFTER);
+    let b = board_page::view(frame.locale, &Lifecycle::default(), data);
     board_page::BoardPage { f: frame, b, fragment_href: "/board/fragment?lang=ru".into() }
         .render()
         .unwrap()
@@ -63,9 +59,9 @@ fn stuck_order() -> OrderData {
         part: "running".into(),
         stuck_at: NOW - 30 * MINUTE,
         failed_at: None,
-        attempt: 0,
-        worker: String::new(),
-        error: String::new(),
+        attempt: 2,
+        worker: "mes-7".into(),
+        error: "worker lost".into(),
         retrying_since: None,
     });
     let mut failed = span("t1", "s2", "s1", 1_000_000, 40_000_000);
@@ -87,7 +83,7 @@ fn stuck_order() -> OrderData {
         ],
     };
     let alerts = Some(vec![alert(None), alert(Some(NOW - 5 * MINUTE))]);
-    OrderData { alerts, spans: Some(OrderSpans { spans, total: 2_345 }), detail }
+    OrderData { alerts, silent: vec![], spans: Some(OrderSpans { spans, total: 2_345 }), detail }
 }
 
 pub(super) fn order_html(frame: &Frame, data: &OrderData) -> String {
@@ -101,7 +97,7 @@ fn list(conditions: &[Condition], more: bool) -> OrderPage {
     OrderPage { as_of: NOW, orders: orders.collect(), next }
 }
 
-fn stage_html(frame: &Frame, name: &str, asked: &stage::Asked, page: &OrderPage) -> String {
+fn stage_html(frame: &Frame, name: Option<&str>, asked: &stage::Asked, page: &OrderPage) -> String {
     let s = stage::view(frame.locale, &Lifecycle::default(), name, asked, page);
     stage::StagePage { f: frame, s }.render().unwrap()
 }
@@ -150,7 +146,7 @@ fn every_part_of_a_calculation_is_told_apart() {
         ("never_queued", "ни одна система не сообщила, что запрос поставлен в очередь"),
         ("queued", "никто его не взял"),
         ("running", "Расчёт идёт с"),
-        ("failed", "Попытка 1 закончилась ошибкой"),
+        ("failed", "Попытка 2 закончилась ошибкой"),
     ];
     for (part, expected) in parts {
         let mut data = stuck_order();
@@ -168,7 +164,7 @@ fn a_failed_calculation_goes_on_until_somebody_answers() {
     let of = |stuck_at| {
         let mut detail = detail(summary("CALCULATION_FAILED", Condition::Fine), &stays);
         detail.summary.stuck_at = stuck_at;
-        let data = OrderData { detail, alerts: Some(vec![]), spans: None };
+        let data = OrderData { detail, alerts: Some(vec![]), silent: vec![], spans: None };
         seen(&order_html(&frame("/orders/1?lang=en"), &data)).replace('\u{a0}', " ")
     };
     let waiting = of(Some(NOW + MINUTE));
@@ -182,7 +178,7 @@ fn a_failed_calculation_goes_on_until_somebody_answers() {
 fn an_order_without_stage_alerts_or_spans() {
     let mut order = summary("", Condition::Unknown);
     (order.late_at, order.stuck_at, order.promised_at) = (None, None, None);
-    let data = OrderData { detail: detail(order, &[]), alerts: None, spans: None };
+    let data = OrderData { detail: detail(order, &[]), alerts: None, silent: vec![], spans: None };
     insta::assert_snapshot!("order_bare_ru", seen(&order_html(&frame("/orders/1"), &data)));
 }
 
@@ -196,24 +192,29 @@ fn rework_is_marked_and_a_retry_is_not() {
         ("MANUFACTURING_COMPLETED", 200, "mes", 0),
         ("MANUFACTURING_STARTED", 72, "mes", 0),
     ];
-    let data = OrderData { detail: detail(order, &stays), alerts: Some(vec![]), spans: None };
+    let data = OrderData {
+        detail: detail(order, &stays),
+        alerts: Some(vec![]),
+        silent: vec![],
+        spans: None,
+    };
     let html = order_html(&frame("/orders/1"), &data);
     assert_eq!(html.matches("возврат назад").count(), 1);
 }
 
 #[test]
 fn a_stage_list_and_its_pages() {
-    let asked = stage::Asked { condition: Some(Condition::Stuck), cursor: None };
+    let asked = stage::Asked { condition: Some(Condition::Stuck), ..stage::Asked::default() };
     let page = list(&[Condition::Stuck, Condition::Stuck], true);
-    let html = stage_html(&frame("/stages/SUBMITTED"), "SUBMITTED", &asked, &page);
+    let html = stage_html(&frame("/stages/SUBMITTED"), Some("SUBMITTED"), &asked, &page);
     insta::assert_snapshot!("stage_ru", seen(&html));
     let cursor = Cursor { as_of: NOW, since: NOW, order_id: "ORD-2026-000123".into() }.encode();
     let next = format!("/stages/SUBMITTED?condition=stuck&#38;cursor={cursor}");
     assert!(html.contains(&next), "{html}");
     let nothing = list(&[], false);
-    let unknown = stage_html(&frame("/"), "NOPE", &stage::Asked::default(), &nothing);
+    let unknown = stage_html(&frame("/"), Some("NOPE"), &stage::Asked::default(), &nothing);
     assert!(seen(&unknown).contains("Этапа «NOPE» нет в жизненном цикле"));
-    let known = stage_html(&frame("/"), "SHIPPED", &stage::Asked::default(), &nothing);
+    let known = stage_html(&frame("/"), Some("SHIPPED"), &stage::Asked::default(), &nothing);
     assert!(seen(&known).contains("На этом этапе сейчас нет таких заказов."));
 }
 
@@ -270,7 +271,7 @@ fn hostile_text_is_inert_wherever_it_stands() {
     let pages = [
         board_html(&f, &counts),
         order_html(&f, &data),
-        stage_html(&f, &bad, &stage::Asked::default(), &page),
+        stage_html(&f, Some(&bad), &stage::Asked::default(), &page),
         search_html(&f, &bad, &hits),
         search_html(&f, &bad, &[]),
     ];
@@ -293,6 +294,6 @@ fn pages_stay_small() {
     let order = order_html(&frame("/orders/1"), &data);
     assert!(order.len() < 100_000, "{}", order.len());
     let list = list(&[Condition::Late; 50], true);
-    let stage = stage_html(&frame("/"), "SUBMITTED", &stage::Asked::default(), &list);
+    let stage = stage_html(&frame("/"), Some("SUBMITTED"), &stage::Asked::default(), &list);
     assert!(stage.len() < 100_000, "{}", stage.len());
 }

@@ -7,8 +7,8 @@ use axum::response::Response;
 use crate::app::App;
 use crate::failure::html;
 use crate::frame::Frame;
-use crate::pages::board::Source;
 use crate::pages::search::whom_we_hear;
+use crate::words::Source;
 
 #[derive(Template)]
 #[template(path = "missing.html")]

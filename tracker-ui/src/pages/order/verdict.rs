@@ -1,7 +1,7 @@
 //! The first lines of an order's page: the sentence, the conclusion, the promise, the reason.
 
 use order_model::Lifecycle;
-use order_store::read::{Calculation, Condition, OrderDetail, OrderSummary};
+use order_store::read::{Calculation, Condition, OrderDetail, OrderSummary, SignOfLife};
 
 use crate::locale::Locale;
 use crate::words;
@@ -55,6 +55,8 @@ pub(crate) fn derived_hint(locale: Locale, order: &OrderSummary) -> &'static str
         Condition::Unknown if order.stage.is_empty() => "order.derived_no_stage",
         Condition::Unknown => "order.derived_unknown",
         Condition::Abandoned | Condition::NotConfirmed => "order.derived_quiet",
+        Condition::LostInHandover => "order.derived_handover",
+        Condition::Retrying => "order.derived_retrying",
         _ => "order.derived_time",
     };
     locale.find(key).unwrap_or_default()
@@ -67,13 +69,24 @@ pub(crate) fn reported(locale: Locale, detail: &OrderDetail) -> Option<String> {
     Some(locale.fill("order.reported", &[("source", &visit.source)]))
 }
 
-/// The deadline behind the conclusion: passed, or to come.
-pub(crate) fn limit(locale: Locale, order: &OrderSummary, as_of: i64) -> Option<String> {
+/// The point in time behind the conclusion: passed, or to come.
+pub(crate) fn limit(locale: Locale, detail: &OrderDetail) -> Option<String> {
+    let (order, as_of) = (&detail.summary, detail.as_of);
+    let to_come = [
+        ("order.limit_will_stuck", order.stuck_at),
+        ("order.limit_will_abandoned", detail.abandoned_at),
+        ("order.limit_will_not_confirmed", detail.not_confirmed_at),
+    ];
     let (key, at) = match order.condition {
         Condition::Stuck => ("order.limit_stuck", order.stuck_at?),
         Condition::Late => ("order.limit_late", order.late_at.filter(|at| *at <= as_of)?),
-        Condition::Fine => ("order.limit_will_stuck", order.stuck_at?),
-        _ => return None,
+        Condition::LostInHandover => ("order.limit_lost", detail.handover.as_ref()?.lost_at),
+        Condition::Abandoned => ("order.limit_abandoned", detail.abandoned_at?),
+        Condition::NotConfirmed => ("order.limit_not_confirmed", detail.not_confirmed_at?),
+        Condition::Fine | Condition::Retrying => {
+            to_come.into_iter().find_map(|(key, at)| Some((key, at?)))?
+        }
+        Condition::Unknown => return None,
     };
     Some(locale.fill(key, &[("time", &locale.near(at, as_of))]))
 }
@@ -99,15 +112,46 @@ pub(crate) fn promise(
 }
 
 /// What an unanswered request for a price waits for.
-pub(crate) fn why(locale: Locale, lifecycle: &Lifecycle, detail: &OrderDetail) -> Option<Why> {
+pub(crate) fn why(locale: Locale, detail: &OrderDetail) -> Option<Why> {
     let waiting = detail.calculation.as_ref().filter(|c| c.answered_at.is_none())?;
-    let mut text = part(locale, lifecycle, detail, waiting)?;
+    let mut sentences = vec![part(locale, detail.as_of, waiting)?];
+    match waiting.part.as_str() {
+        "running" => sentences.extend(alive(locale, detail, waiting)),
+        "failed" if !waiting.error.is_empty() => {
+            sentences.push(locale.fill("calculation.error", &[("error", &waiting.error)]));
+        }
+        _ => {}
+    }
     let over = waiting.stuck_at <= detail.as_of;
     if over {
-        text.push(' ');
-        text.push_str(locale.t("calculation.over"));
+        sentences.push(locale.t("calculation.over").to_owned());
     }
-    Some(Why { text, over })
+    Some(Why { text: sentences.join(" "), over })
+}
+
+/// Who runs it, and when that was last heard of.
+fn alive(locale: Locale, detail: &OrderDetail, running: &Calculation) -> Vec<String> {
+    let mut sentences = Vec::new();
+    if !running.worker.is_empty() {
+        sentences.push(locale.fill("calculation.worker", &[("worker", &running.worker)]));
+    }
+    if let Some(sign) = &detail.sign_of_life {
+        let time = locale.near(sign.at, detail.as_of);
+        let note = alive_note(locale, sign, detail.as_of);
+        let values = [("time", &*time), ("note", &*note)];
+        sentences.push(locale.fill("calculation.sign_of_life", &values));
+    }
+    sentences
+}
+
+/// How long ago a sign of life was given, and by which worker.
+pub(crate) fn alive_note(locale: Locale, sign: &SignOfLife, as_of: i64) -> String {
+    let age = locale.age((as_of - sign.at) / 1000);
+    let ago = locale.fill("order.ago", &[("age", &age)]);
+    if sign.worker.is_empty() {
+        return ago;
+    }
+    ago + &locale.fill("order.retrying_worker", &[("value", &sign.worker)])
 }
 
 /// When the price was ready and how long it took. The clock stops also without a price (the order
@@ -131,20 +175,9 @@ pub(crate) fn answered(
     Some((locale.moment(answered_at).text, took))
 }
 
-fn part(
-    locale: Locale,
-    lifecycle: &Lifecycle,
-    detail: &OrderDetail,
-    calculation: &Calculation,
-) -> Option<String> {
-    let as_of = detail.as_of;
-    let rule = &lifecycle.calculation;
+fn part(locale: Locale, as_of: i64, calculation: &Calculation) -> Option<String> {
     let since = |millis: i64| (locale.near(millis, as_of), locale.age((as_of - millis) / 1000));
     let (requested, waited) = since(calculation.requested_at);
-    let attempt = |stage: &str| {
-        let visits = detail.history.iter().rev();
-        visits.into_iter().find(|visit| visit.stage == stage).map_or(0, |visit| visit.attempt)
-    };
     let (key, time, age, attempt) = match calculation.part.as_str() {
         "never_queued" if as_of - calculation.requested_at < QUEUED_WORD_AWAITED_MS => {
             ("calculation.just_asked", requested, waited, 0)
@@ -153,9 +186,9 @@ fn part(
         "queued" => ("calculation.queued", requested, waited, 0),
         "running" => {
             let (started, runs) = since(calculation.started_at?);
-            ("calculation.running", started, runs, attempt(&rule.started_by))
+            ("calculation.running", started, runs, calculation.attempt)
         }
-        "failed" => ("calculation.failed", requested, waited, attempt(&rule.failed_by)),
+        "failed" => ("calculation.failed", requested, waited, calculation.attempt),
         _ => return None,
     };
     let key = if attempt > 0 { format!("{key}_attempt") } else { key.to_owned() };
