@@ -26,7 +26,7 @@ pub(crate) async fn derive_all(bench: &mut Bench) -> Result<()> {
     let program = Program {
         name: "restitch",
         executable: programs::ours("collector")?,
-        arguments: vec!["restitch".into(), store.into()],
+        arguments: vec![store.into(), "restitch".into()],
     };
     let (begun, before) = (Instant::now(), engine_cpu(bench)?);
     let mut process = Process::start(&program, &bench.stack.logs())?;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use end_to_end::parts::Part;
 use end_to_end::scale::{Shape, exporter};
 use rand::prelude::*;
@@ -15,8 +15,8 @@ use crate::{Bench, connect, disk};
 const SPANS_MAX: u32 = 5_000;
 /// Questions that are not counted: connections and caches warm up.
 const WARM_UP: usize = 20;
-/// Cold questions of each kind: before each the kernel forgets the files.
-const COLD_QUESTIONS: usize = 50;
+/// Cold questions of each kind, each the first to a new engine.
+const COLD_QUESTIONS: usize = 20;
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,24 +56,26 @@ pub(crate) async fn measure(bench: &mut Bench) -> Result<()> {
         }
         println!("| {}, warm | {} |", question.text(), timing.line());
     }
-    // A new process: the engine's own caches of marks and indices are empty, too.
-    bench.stack.stop_part(Part::Engine).await?;
-    bench.stack.start_part(Part::Engine).await?;
-    bench.store = connect(&bench.stack)?;
-    bench.reader = order_store::Reader::new(bench.store.clone());
     for question in &questions {
         let mut timing = Timing::default();
         for _ in 0..COLD_QUESTIONS {
-            for cache in ["MARK", "PRIMARY INDEX", "INDEX MARK", "UNCOMPRESSED"] {
-                let drop = format!("SYSTEM DROP {cache} CACHE");
-                bench.store.client().query(&drop).execute().await.context(drop)?;
-            }
-            disk::forget(&bench.stack.folder().join("store"))?;
+            forget(bench).await?;
             timing.push(ask(bench, *question, rng.random_range(0..bench.shape.orders())).await?);
         }
         println!("| {}, cold | {} |", question.text(), timing.line());
     }
     Ok(())
+}
+
+/// A new process, whose caches of marks, keys and indices are empty, on files of which the kernel
+/// holds no page; connected, and asked nothing yet.
+async fn forget(bench: &mut Bench) -> Result<()> {
+    bench.stack.stop_part(Part::Engine).await?;
+    bench.stack.start_part(Part::Engine).await?;
+    bench.store = connect(&bench.stack)?;
+    bench.reader = order_store::Reader::new(bench.store.clone());
+    bench.reader.clock().await?;
+    disk::forget(&bench.stack.folder().join("store"))
 }
 
 async fn ask(bench: &Bench, question: Question, order: u64) -> Result<std::time::Duration> {
