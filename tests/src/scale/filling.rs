@@ -178,7 +178,7 @@ mod tests {
     use super::*;
     use crate::folder::Folder;
     use crate::parts::Part;
-    use crate::scale::Values;
+    use crate::scale::{Values, exporter};
     use crate::stack::{Ports, Stack};
 
     const SPANS: u64 = 20_000;
