@@ -172,9 +172,13 @@ mod tests {
             "requested_at": "2026-11-23T08:50:00.000Z",
             "started_at": "2026-11-23T08:55:00.000Z",
             "as_of": "2026-11-23T10:00:00.000Z",
-            "run": 2,
+            "failed_at": null,
+            "retrying_since": null,
             "attempt": 3,
-            "source": "calc-engine",
+            "worker": "calc-7",
+            "error": "",
+            "last_sign_of_life_at": "2026-11-23T09:58:00.000Z",
+            "sign_of_life_worker": "calc-7",
             "starts_at": "2026-11-23T09:50:00.000Z",
             "ends_at": null,
         }))
@@ -212,22 +216,44 @@ mod tests {
         let none = json!(null);
         let cases = [
             (
-                json!({"part": "never_queued", "started_at": none, "attempt": 0, "source": ""}),
+                json!({"part": "never_queued", "started_at": none, "attempt": 0, "worker": ""}),
                 "never queued: the request for a price was not published",
             ),
             (
-                json!({"part": "queued", "started_at": none, "attempt": 0, "source": ""}),
-                "queued and not picked up since 2026-11-23 08:50 UTC",
-            ),
-            (json!({}), "running since 2026-11-23 08:55 UTC, attempt 3, on calc-engine"),
-            (json!({"attempt": 0, "source": ""}), "running since 2026-11-23 08:55 UTC"),
-            (
-                json!({"part": "failed"}),
-                "failed at attempt 3, on calc-engine; nothing has answered since",
+                json!({"part": "queued", "started_at": none, "attempt": 0, "worker": ""}),
+                "queued, not picked up since 2026-11-23 08:50 UTC",
             ),
             (
-                json!({"part": "failed", "attempt": 0, "source": ""}),
-                "failed; nothing has answered since",
+                json!({"part": "queued", "error": "mesh is open",
+                    "retrying_since": "2026-11-23T09:20:00Z"}),
+                "queued, not picked up since 2026-11-23 08:50 UTC, after a failed attempt \
+                 (mesh is open)",
+            ),
+            (
+                json!({}),
+                "running on worker calc-7 since 2026-11-23 08:55 UTC, attempt 3, last sign of life \
+                 at 2026-11-23 09:58 UTC",
+            ),
+            (
+                json!({"sign_of_life_worker": "calc-8", "error": "out of memory",
+                    "retrying_since": "2026-11-23T08:55:00Z"}),
+                "running on worker calc-7 since 2026-11-23 08:55 UTC, attempt 3, last sign of life \
+                 at 2026-11-23 09:58 UTC from worker calc-8, the attempt before failed: out of memory",
+            ),
+            (
+                json!({"attempt": 0, "worker": "", "last_sign_of_life_at": none}),
+                "running since 2026-11-23 08:55 UTC, no sign of life",
+            ),
+            (
+                json!({"part": "failed", "failed_at": "2026-11-23T09:10:00Z",
+                    "error": "mesh is open"}),
+                "failed at 2026-11-23 09:10 UTC, attempt 3, worker calc-7, with error: mesh is \
+                 open; nothing has begun since",
+            ),
+            (
+                json!({"part": "failed", "failed_at": "2026-11-23T09:10:00Z", "attempt": 0,
+                    "worker": ""}),
+                "failed at 2026-11-23 09:10 UTC; nothing has begun since",
             ),
             (
                 json!({"part": "answered", "ends_at": "2026-11-23T09:59:30Z"}),
@@ -254,7 +280,7 @@ mod tests {
         for (changes, minutes) in [
             (json!({"part": "queued", "channel": ""}), 1),
             (json!({"part": "running", "attempt": 1}), 20),
-            (json!({"part": "failed", "source": "mes"}), 45),
+            (json!({"part": "failed", "failed_at": "2026-11-23T10:00:00Z", "error": "e"}), 45),
             (json!({"part": "running", "attempt": 2, "started_at": "2026-11-23T10:50:00Z"}), 60),
             (json!({"part": "answered", "ends_at": "2026-11-23T11:10:00Z"}), 75),
         ] {
@@ -295,7 +321,7 @@ mod tests {
 
     #[test]
     fn a_long_annotation_is_cut_between_characters() {
-        let rendered = rendered(&[row(json!({"source": "ж".repeat(5000)}))], now());
+        let rendered = rendered(&[row(json!({"worker": "ж".repeat(5000)}))], now());
         let text = &rendered.alerts[0].annotations["evidence"];
         assert!(text.len() <= ANNOTATION_BYTES_MAX && text.ends_with('…'), "{}", text.len());
         assert_eq!(rendered.cut, 1);

@@ -39,6 +39,9 @@ pub enum RunError {
     /// The ports file cannot be written.
     #[error("cannot write the ports file")]
     PortsFile(#[source] std::io::Error),
+    /// The cluster has a name that cannot be used.
+    #[error("bad setting: --store-cluster")]
+    Cluster(#[from] order_store::cluster::ClusterError),
     /// No HTTP client.
     #[error("cannot make the HTTP client")]
     Client(#[from] reqwest::Error),
@@ -87,7 +90,7 @@ async fn work(
     stop: &Stop,
 ) -> Result<(), RunError> {
     let figures = Figures::new(metrics);
-    let store = Store::connect(&settings.store);
+    let store = settings.store.connect()?;
     let limits = &settings.limits;
     // An Alertmanager that hears nothing is told nothing: each evaluation is pushed, so a push
     // is as old as the slowest interval at most.
@@ -209,8 +212,12 @@ pub async fn check(settings: &CheckSettings) -> Vec<Finding> {
     if !settings.with_store {
         return Vec::new();
     }
-    let place = settings.store.store_url.as_str();
-    match check_with_store(&Store::connect(&settings.store), &rules).await {
+    let place = settings.store.server.store_url.as_str();
+    let store = match settings.store.connect() {
+        Ok(store) => store,
+        Err(error) => return vec![Finding::new(place, 0, error.to_string())],
+    };
+    match check_with_store(&store, &rules).await {
         Ok(Some(findings)) => findings,
         Ok(None) => vec![Finding::new(place, 0, NO_SCHEMA)],
         Err(error) => vec![Finding::new(place, 0, error.to_string())],

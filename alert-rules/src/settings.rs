@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use daemon::settings::{Common, duration};
-use order_store::StoreSettings;
+use order_store::cluster::ClusterError;
+use order_store::connection::ClusterSettings;
+use order_store::{Store, StoreSettings};
 use reqwest::Url;
 
 use crate::routing::RoutingSettings;
@@ -39,7 +41,7 @@ pub struct RunSettings {
     pub common: Common,
     /// Where the orders are. A user who may only read is enough.
     #[command(flatten)]
-    pub store: StoreSettings,
+    pub store: PrimarySettings,
     /// Folder of rule files (`*.yaml`, `*.yml`).
     #[arg(long, env = "WAYBILL_ALERTS_RULES", default_value = "alert-rules/rules")]
     pub rules: PathBuf,
@@ -112,7 +114,30 @@ pub struct CheckSettings {
     pub with_store: bool,
     /// Where the store is.
     #[command(flatten)]
-    pub store: StoreSettings,
+    pub store: PrimarySettings,
+}
+
+/// Where the store is that is written to. Replicas are never asked: one that lags and catches up
+/// would let alerts end and begin again.
+#[derive(Debug, Clone, Args)]
+pub struct PrimarySettings {
+    /// Its address and our user.
+    #[command(flatten)]
+    pub server: StoreSettings,
+    /// Whether it is a cluster.
+    #[command(flatten)]
+    pub cluster: ClusterSettings,
+}
+
+impl PrimarySettings {
+    /// A handle on it; nothing is sent yet.
+    ///
+    /// # Errors
+    /// A cluster's name that cannot stand in statements.
+    pub fn connect(&self) -> Result<Store, ClusterError> {
+        let layout = self.cluster.layout(&self.server.store_database)?;
+        Ok(Store::connect_to(&self.server, layout))
+    }
 }
 
 /// An HTTP address: this program speaks no TLS.

@@ -21,8 +21,8 @@ const ALERT: &str = "CalculationOverOneHour";
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stuck_calculation_pages_once_and_resolves() {
     let stack = Stack::start().await;
-    let requested = minutes_ago(70);
-    let stuck = Order::new("W-70/1").submitted(requested).running(requested, 2);
+    let (requested, alive) = (minutes_ago(70), minutes_ago(50));
+    let stuck = Order::new("W-70/1").submitted(requested).running(requested, 2).alive(alive);
     let finished = Order::new("W-OK").submitted(minutes_ago(90)).priced(minutes_ago(60));
     let young = Order::new("W-NEW").submitted(minutes_ago(59)).running(minutes_ago(58), 1);
     let ready_made = Order::new("W-RM").ready_made(minutes_ago(300));
@@ -38,10 +38,10 @@ async fn a_stuck_calculation_pages_once_and_resolves() {
     let labels: serde_json::Map<_, _> =
         labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
     assert_eq!(page.0["labels"], serde_json::Value::Object(labels));
-    let at = requested.on_the_minute();
+    let (at, alive) = (requested.on_the_minute(), alive.on_the_minute());
     assert_eq!(
         page.annotation("evidence"),
-        format!("running since {at}, attempt 2, on calc-engine")
+        format!("running on worker calc-7 since {at}, attempt 2, last sign of life at {alive}")
     );
     assert_eq!(page.annotation("order_url"), "http://tracker.test/orders/W-70%2F1");
     assert!(page.annotation("runbook_url").ends_with("/runbook#CalculationOverOneHour"));

@@ -3,7 +3,10 @@
 use std::fmt;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use order_store::rows::{Batch, OrderEventRow, OrderTraceRow};
+use order_store::rows::{Batch, HeartbeatRow, OrderEventRow, OrderTraceRow};
+
+/// Who calculates.
+const WORKER: &str = "calc-7";
 
 /// A point in time, on the millisecond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +52,7 @@ pub(crate) struct Order {
     id: String,
     facts: OrderTraceRow,
     events: Vec<OrderEventRow>,
+    signs: Vec<HeartbeatRow>,
 }
 
 impl Order {
@@ -66,7 +70,7 @@ impl Order {
             received_at: minutes_ago(0).nanos() / 1_000_000,
             ..OrderTraceRow::default()
         };
-        Self { id: id.to_owned(), facts, events: Vec::new() }
+        Self { id: id.to_owned(), facts, events: Vec::new(), signs: Vec::new() }
     }
 
     pub(crate) fn submitted(self, at: Moment) -> Self {
@@ -107,8 +111,21 @@ impl Order {
             trace_id: self.facts.trace_id.clone(),
             span_id: "00000000000000aa".to_owned(),
             attempt,
-            evidence: vec![("from".to_owned(), "span".to_owned())],
+            evidence: vec![("worker".to_owned(), WORKER.to_owned())],
             ..OrderEventRow::default()
+        });
+        self
+    }
+
+    /// Work on it was alive at that time.
+    pub(crate) fn alive(mut self, at: Moment) -> Self {
+        self.signs.push(HeartbeatRow {
+            order_id: self.id.clone(),
+            source: "calc-engine".to_owned(),
+            worker: WORKER.to_owned(),
+            last_at: at.nanos(),
+            received_at: minutes_ago(0).nanos() / 1_000_000,
+            ..HeartbeatRow::default()
         });
         self
     }
@@ -116,6 +133,7 @@ impl Order {
     pub(crate) fn batch(&self) -> Batch {
         Batch {
             order_events: self.events.clone(),
+            order_heartbeats: self.signs.clone(),
             order_traces: vec![self.facts.clone()],
             ..Batch::default()
         }
