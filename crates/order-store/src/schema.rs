@@ -3,7 +3,10 @@
 //! Every statement is idempotent (`IF NOT EXISTS`), so two collectors that start together, or
 //! one that was killed half way, end with the same tables.
 
-use std::collections::HashMap;
+#[cfg(test)]
+mod released;
+
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::LazyLock;
 
@@ -82,6 +85,18 @@ impl Store {
     /// # Errors
     /// See [`MigrateError`].
     pub async fn migrate(&self, lifecycle: &Lifecycle) -> Result<(), MigrateError> {
+        self.migrate_up_to(u32::MAX).await?;
+        self.record_lifecycle(lifecycle).await?;
+        Ok(())
+    }
+
+    /// Applies what is missing up to the migration `last`: the store of an older Waybill, for
+    /// tests of the way from there.
+    ///
+    /// # Errors
+    /// See [`MigrateError`].
+    #[doc(hidden)]
+    pub async fn migrate_up_to(&self, last: u32) -> Result<(), MigrateError> {
         let database = &self.database;
         let one = || format!("CREATE DATABASE IF NOT EXISTS `{database}`");
         self.run(&self.layout().map_or_else(one, ClusterLayout::create_database), true).await?;
@@ -99,7 +114,9 @@ impl Store {
             .await
             .map_err(StoreError::doing("read the applied migrations"))?;
         check(&applied)?;
-        for (number, name, text) in migrations().skip(applied.len()) {
+        let done: BTreeSet<u32> = applied.iter().map(|row| row.number).collect();
+        let missing = |number: &u32| *number <= last && !done.contains(number);
+        for (number, name, text) in migrations().filter(|(number, ..)| missing(number)) {
             self.change(text).await?;
             self.record(MigrationRow {
                 number,
@@ -109,7 +126,6 @@ impl Store {
             .await?;
             tracing::info!(number, name, "migration applied");
         }
-        self.record_lifecycle(lifecycle).await?;
         Ok(())
     }
 
