@@ -13,3 +13,5 @@ pub(crate) mod fixtures;
 mod snapshots;
 #[cfg(test)]
 mod claims;
+#[cfg(test)]
+mod derived;

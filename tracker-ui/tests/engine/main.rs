@@ -6,5 +6,6 @@ mod stack;
 mod pages;
 mod api;
 mod webhook;
+mod derived;
 mod faults;
 mod bounds;
