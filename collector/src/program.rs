@@ -10,7 +10,7 @@ use daemon::{Health, Metrics, Stop, Watch, admin, connections, log};
 use order_model::Lifecycle;
 use order_store::cluster::ClusterError;
 use order_store::schema::MigrateError;
-use order_store::{Stitcher, Store, StoreError, Writer};
+use order_store::{RetentionSettings, Stitcher, Store, StoreError, Writer};
 use otlp_columns::redact::BadPattern;
 use otlp_columns::{Limits, Mapper, Redaction};
 use tokio::net::TcpListener;
@@ -135,7 +135,7 @@ pub async fn run(settings: Settings, lifecycle: Lifecycle, stop: Stop) -> Result
         servers.spawn(connections::serve(listener, router, bounds, open, stop, drain));
     }
 
-    let prepared = prepare(&parts, &lifecycle, settings.store_wait, &stop).await;
+    let prepared = prepare(&parts, &lifecycle, &settings, &stop).await;
     let ran = match prepared {
         Ok(true) => work(&settings, lifecycle, parts, intake, jobs, servers, &stop).await,
         Ok(false) => Ok(()),
@@ -159,17 +159,18 @@ async fn bind_all(settings: &Settings) -> Result<Sockets, RunError> {
     Ok(Sockets { http, grpc, admin })
 }
 
-/// Waits for the store and brings its schema up to date; `false` when the stop came first.
+/// Waits for the store and brings its schema and retention up to date; `false` when the stop came first.
 async fn prepare(
     parts: &Parts,
     lifecycle: &Lifecycle,
-    store_wait: Duration,
+    settings: &Settings,
     stop: &Stop,
 ) -> Result<bool, RunError> {
+    let store_wait = settings.store_wait;
     let deadline = Instant::now() + store_wait;
     let mut told = false;
     loop {
-        let error = match parts.store.migrate(lifecycle).await {
+        let error = match bring_up_to_date(&parts.store, lifecycle, &settings.retention).await {
             Ok(()) => {
                 parts.store_watch.answered();
                 tracing::info!("store ready");
@@ -192,6 +193,16 @@ async fn prepare(
             return Ok(false);
         }
     }
+}
+
+async fn bring_up_to_date(
+    store: &Store,
+    lifecycle: &Lifecycle,
+    retention: &RetentionSettings,
+) -> Result<(), MigrateError> {
+    store.migrate(lifecycle).await?;
+    store.retain(retention).await?;
+    Ok(())
 }
 
 /// Takes in until the stop, then stops in the order in which data runs: servers, inserts,

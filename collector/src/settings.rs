@@ -9,8 +9,8 @@ use daemon::connections::Bounds;
 use daemon::settings::{Common, duration};
 use order_model::Lifecycle;
 use order_model::lifecycle::{DEFAULT_TOML, Mistakes};
-use order_store::StoreSettings;
 use order_store::connection::ClusterSettings;
+use order_store::{RetentionSettings, StoreSettings};
 
 use crate::schema_command::SchemaArgs;
 
@@ -48,6 +48,9 @@ pub struct Settings {
     #[command(flatten)]
     #[expect(missing_docs, reason = "the flags inside are documented")]
     pub cluster: ClusterSettings,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flags inside are documented")]
+    pub retention: RetentionSettings,
     #[command(flatten)]
     #[expect(missing_docs, reason = "the flags inside are documented")]
     pub intake: IntakeSettings,
@@ -233,7 +236,7 @@ impl Settings {
             let why = format!("must be from --body-bytes-max to {most}");
             return Err(("--in-flight-bytes-max", why));
         }
-        Ok(())
+        self.retention.check()
     }
 }
 

@@ -5,6 +5,9 @@
 mod server;
 mod oracle;
 mod store;
+mod rules;
+mod migrations;
+mod retention;
 mod cluster;
 mod shards;
 mod replicas;
