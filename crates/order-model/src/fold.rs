@@ -313,3 +313,6 @@ fn needs_price(
     traits.kind != KIND_READY_MADE
         && (has_model || channel == CHANNEL_B2B || heard.iter().any(calculating))
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::fold::OrderState;
 use crate::keys::KIND_READY_MADE;
-use crate::lifecycle::{Deadlines, Lifecycle};
+use crate::lifecycle::{Deadlines, Lifecycle, Stage};
 use crate::time::UnixNanos;
 
 /// The points in time at which derived states begin. They change with the facts and the
@@ -162,16 +162,18 @@ pub fn judge(lifecycle: &Lifecycle, state: &OrderState) -> Judgement {
     }
 }
 
-/// Who may set the next stage that an order of this kind and channel passes.
+/// Who may set the next stage that an order of this kind and channel passes. A calculation that
+/// fails is nobody's next step.
 fn next_set_by(lifecycle: &Lifecycle, state: &OrderState, ready_made: bool) -> Vec<String> {
     let rank = usize::from(lifecycle.rank(&state.stage));
     if lifecycle.stage(&state.stage).is_some_and(|stage| stage.terminal) {
         return Vec::new();
     }
     let kind = if ready_made { KIND_READY_MADE } else { &state.kind };
+    let skips = |who: &String| *who == kind || *who == state.channel;
     let passes =
-        |skipped_by: &[String]| !skipped_by.iter().any(|who| *who == kind || *who == state.channel);
-    let next = lifecycle.stages.iter().skip(rank).find(|stage| passes(&stage.skipped_by));
+        |s: &&Stage| s.name != lifecycle.calculation.failed_by && !s.skipped_by.iter().any(skips);
+    let next = lifecycle.stages.iter().skip(rank).find(passes);
     next.map_or_else(Vec::new, |stage| stage.set_by.clone())
 }
 
@@ -218,3 +220,6 @@ impl Marks {
         gravest.map_or(Condition::Fine, |(_, condition)| condition)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -83,7 +83,47 @@ fn what_glues_and_what_does_not() {
             "P1",
             ("P1", vec!["P1"]),
         ),
+        (
+            "two orders of one partner, though another partner uses the number too",
+            graph(
+                &["A@t", "B@u", "C@v"],
+                &[("P1", "x", "A"), ("P1", "x", "B"), ("P1", "y", "C")],
+                &[],
+            ),
+            "B",
+            ("A", vec!["A", "B"]),
+        ),
+        (
+            "the number of two partners is nobody's id",
+            graph(&["P1@t", "A@u", "B@v"], &[("P1", "x", "A"), ("P1", "y", "B")], &[]),
+            "P1",
+            ("P1", vec!["P1"]),
+        ),
+        (
+            "a number said with and without its partner is not known to be one",
+            graph(&["A@t", "B@u"], &[("P1", "", "A"), ("P1", "x", "B")], &[]),
+            "A",
+            ("A", vec!["A"]),
+        ),
+        (
+            "two numbers in one trace are two orders",
+            graph(&["?P1@t", "?P2@t"], &[("P1", "", "P1"), ("P2", "", "P2")], &[]),
+            "P1",
+            ("P1", vec!["P1"]),
+        ),
+        (
+            "named by id anywhere in the trace, it is not provisional",
+            graph(&["?A@t", "A@t", "Z9@t"], &[("A", "", "A")], &[]),
+            "A",
+            ("A", vec!["A"]),
+        ),
         ("a basket's number", graph(&named, &basket, &[]), "A0", ("A0", vec!["A0"])),
+        (
+            "as many orders as a number may have",
+            graph(&named, &basket[1..], &[]),
+            "A8",
+            ("A1", many[1..].iter().map(String::as_str).collect()),
+        ),
     ] {
         let (shown, ids) = members(&graph, order);
         assert_eq!((shown.as_str(), ids), (expected.0, own(&expected.1)), "{name}");
@@ -165,4 +205,34 @@ fn carriers_belong_to_the_orders_they_name_or_are_linked_with() {
     ] {
         assert_eq!(carriers(&graph, order), own(&expected), "{name}");
     }
+}
+
+#[test]
+fn a_later_fact_may_part_what_an_earlier_one_joined() {
+    // A trace that is named at last leaves the order that had adopted it.
+    let mut adopted = graph(&["A@t"], &[], &[("u", "t"), ("v", "u")]);
+    assert_eq!(carriers(&adopted, "A"), ["t", "u", "v"]);
+    adopted.add_naming(Naming {
+        carrier: "u".to_owned(),
+        span_id: String::new(),
+        order_id: "B".to_owned(),
+        provisional: false,
+    });
+    assert_eq!((carriers(&adopted, "A"), carriers(&adopted, "B")), (own(&["t"]), own(&["u", "v"])));
+    // A number that turns out to be a basket's glues no longer.
+    let mut basket = graph(&["A0@t", "A1@u"], &[("P", "", "A0"), ("P", "", "A1")], &[]);
+    assert_eq!(members(&basket, "A0").1, ["A0", "A1"]);
+    for n in 2..=NUMBER_ORDERS_MAX {
+        let (key, scope) = ("P".to_owned(), String::new());
+        basket.add_number(Number { key, scope, order_id: format!("A{n}") });
+    }
+    assert_eq!(members(&basket, "A0").1, ["A0"]);
+}
+
+#[test]
+fn what_is_added_twice_is_there_once() {
+    let links = [("u/1", "t/2"), ("u/1", "t/2")];
+    let twice = graph(&["A@t", "A@t"], &[("P", "", "A"), ("P", "", "A")], &links);
+    let once = graph(&["A@t"], &[("P", "", "A")], &links[..1]);
+    assert_eq!(format!("{twice:?}"), format!("{once:?}"));
 }
