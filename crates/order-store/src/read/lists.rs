@@ -111,9 +111,11 @@ impl Reader {
         let enough = usize::try_from(wanted).unwrap_or(usize::MAX);
         let mut orders: Vec<OrderSummary> = Vec::new();
         for _ in 0..HINT_ROUNDS_MAX {
-            let hints = self.settled_hints(stage, wanted, &from).await?;
-            let Some(last) = hints.last() else { break };
+            let mut hints = self.settled_hints(stage, wanted, &from).await?;
             let exhausted = hints.len() < enough;
+            // A state that was derived again left the same hint again.
+            hints.dedup_by(|a, b| a.since == b.since && a.order_id == b.order_id);
+            let Some(last) = hints.last() else { break };
             from = Position { since: last.since, order_id: last.order_id.clone() };
             let ids: Vec<&String> = hints.iter().map(|hint| &hint.order_id).collect();
             let mut found = self.orders_of_ids(&ids, as_of).await?;
@@ -141,9 +143,10 @@ impl Reader {
             .fetch_all("list settled orders", |client| {
                 client
                     .query(&format!(
-                        "SELECT DISTINCT toUnixTimestamp64Milli(StageSince) AS Since, OrderId \
-                 FROM orders_settled WHERE Stage = {{stage:String}} AND {BEFORE} \
-                 ORDER BY StageSince DESC, OrderId DESC LIMIT {{wanted:UInt32}}"
+                        "SELECT toUnixTimestamp64Milli(StageSince) AS Since, OrderId \
+                         FROM orders_settled WHERE Stage = {{stage:String}} AND {BEFORE} \
+                         ORDER BY Stage DESC, StageSince DESC, OrderId DESC \
+                         LIMIT {{wanted:UInt32}}"
                     ))
                     .param("stage", stage)
                     .param("since", from.since)
