@@ -36,7 +36,7 @@ const RECALCULATE_ONLY: &str = "materialize_ttl_recalculate_only = 1";
 const MODIFY_SETTINGS: &str = "materialize_ttl_after_modify = 1, alter_sync = 0";
 
 /// How long rows are kept after they were received.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
 pub struct RetentionSettings {
     /// How long spans are kept after they were received, such as `90d`. At least a day.
     #[arg(long, env = "WAYBILL_RETENTION_SPANS", default_value = "90d", value_parser = duration)]

@@ -15,39 +15,31 @@ fn bad_settings_name_their_flag() {
     let good = RetentionSettings::default();
     assert_eq!(good.check(), Ok(()));
     let cases: [(RetentionSettings, &str, &str); 8] = [
-        (RetentionSettings { retention_spans: days(0), ..good.clone() }, "--retention-spans", "1d"),
+        (RetentionSettings { retention_spans: days(0), ..good }, "--retention-spans", "1d"),
         (
-            RetentionSettings { retention_logs: Duration::from_secs(86_399), ..good.clone() },
+            RetentionSettings { retention_logs: Duration::from_secs(86_399), ..good },
             "--retention-logs",
             "1d",
         ),
         (
-            RetentionSettings { retention_heartbeats: days(40_000), ..good.clone() },
+            RetentionSettings { retention_heartbeats: days(40_000), ..good },
             "--retention-heartbeats",
             "30y",
         ),
+        (RetentionSettings { retention_facts: days(59), ..good }, "--retention-facts", "60d"),
+        (RetentionSettings { retention_facts: days(20_000), ..good }, "--retention-facts", "30y"),
         (
-            RetentionSettings { retention_facts: days(59), ..good.clone() },
-            "--retention-facts",
-            "60d",
-        ),
-        (
-            RetentionSettings { retention_facts: days(20_000), ..good.clone() },
-            "--retention-facts",
-            "30y",
-        ),
-        (
-            RetentionSettings { retention_spans: days(2_000), ..good.clone() },
+            RetentionSettings { retention_spans: days(2_000), ..good },
             "--retention-facts",
             "shorter than --retention-spans",
         ),
         (
-            RetentionSettings { retention_logs: days(2_000), ..good.clone() },
+            RetentionSettings { retention_logs: days(2_000), ..good },
             "--retention-facts",
             "shorter than --retention-logs",
         ),
         (
-            RetentionSettings { retention_facts: days(300), ..good.clone() },
+            RetentionSettings { retention_facts: days(300), ..good },
             "--retention-facts",
             "shorter than --retention-heartbeats",
         ),

@@ -105,7 +105,7 @@ async fn the_defaults_are_those_of_the_migrations_and_a_change_is_made_once() {
     let nothing: [&str; 0] = [];
     assert_eq!(server.store.retain(&default).await.unwrap(), nothing);
 
-    let logs = RetentionSettings { retention_logs: 36 * DAY / 24, ..default.clone() };
+    let logs = RetentionSettings { retention_logs: 36 * DAY / 24, ..default };
     assert_eq!(server.store.retain(&logs).await.unwrap(), ["otel_logs"]);
     assert_eq!(server.store.retain(&logs).await.unwrap(), nothing);
     assert_eq!(server.store.retain(&default).await.unwrap(), ["otel_logs"]);
