@@ -238,7 +238,8 @@ mod tests {
                 json!({"sign_of_life_worker": "calc-8", "error": "out of memory",
                     "retrying_since": "2026-11-23T08:55:00Z"}),
                 "running on worker calc-7 since 2026-11-23 08:55 UTC, attempt 3, last sign of life \
-                 at 2026-11-23 09:58 UTC from worker calc-8, the attempt before failed: out of memory",
+                 at 2026-11-23 09:58 UTC from worker calc-8, the attempt before failed: out of \
+                 memory",
             ),
             (
                 json!({"attempt": 0, "worker": "", "last_sign_of_life_at": none}),

@@ -146,7 +146,7 @@ struct Alert {
     get,
     path = "/api/v1/orders/{id}",
     operation_id = "order",
-    params(("id" = String, Path, description = "One of the order's ids, exactly; see search for others")),
+    params(("id" = String, Path, description = "An id of the order, exactly; or use search")),
     responses(
         (status = 200, description = "The order", body = OrderWhole),
         (status = 400, description = "Not an order id", body = Problem,

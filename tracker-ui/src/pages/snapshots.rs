@@ -4,15 +4,16 @@ use askama::Template;
 use axum::http::HeaderMap;
 use order_model::Lifecycle;
 use order_store::read::{
-    AlertItem, Calculation, Condition, MatchedBy, OrderPage, OrderSpans, SearchHit, StageCursor,
-    Through,
+    AlertItem, Calculation, Condition, Handover, MatchedBy, OrderPage, OrderSpans, SearchHit,
+    SignOfLife, SourceClock, StageCursor, Through,
 };
 
 use crate::cursor::Cursor;
 use crate::frame::Frame;
 use crate::pages::fixtures::{MINUTE, NOW, board, detail, span, summary};
 use crate::pages::order::{OrderData, OrderPage as OrderTemplate};
-use crate::pages::{board as board_page, order as order_page, search, stage};
+use crate::pages::{board as board_page, order as order_page, search, sources, stage};
+use crate::reads::{Silence, SourcesData};
 
 pub(super) fn frame(uri: &str) -> Frame {
     Frame::new(&uri.parse().unwrap(), &HeaderMap::new(), chrono_tz::Europe::Moscow, NOW)
@@ -249,6 +250,22 @@ fn hostile_text_is_inert_wherever_it_stands() {
     }
     let mut data = stuck_order();
     data.detail.summary = order.clone();
+    data.detail.summary.lost_in_handover = true;
+    data.detail.summary.retrying = true;
+    data.detail.other_ids = vec![bad.clone()];
+    data.detail.sign_of_life = Some(SignOfLife { at: NOW, worker: bad.clone() });
+    data.detail.handover = Some(Handover {
+        destination: bad.clone(),
+        from: bad.clone(),
+        to: vec![bad.clone(); 2],
+        at: NOW,
+        lost_at: NOW,
+    });
+    if let Some(calculation) = &mut data.detail.calculation {
+        (calculation.worker, calculation.error) = (bad.clone(), bad.clone());
+        calculation.retrying_since = Some(NOW);
+    }
+    data.silent = vec![Silence { source: bad.clone(), since: Some(NOW) }];
     for visit in &mut data.detail.history {
         (visit.stage, visit.source) = (bad.clone(), bad.clone());
     }
@@ -265,6 +282,16 @@ fn hostile_text_is_inert_wherever_it_stands() {
     }
     let mut counts = board(&[(&bad, 3, 1, 1)]);
     counts.board.sources[0].source.clone_from(&bad);
+    counts.board.sources[0].silent = true;
+    let clock = SourceClock {
+        source: bad.clone(),
+        host: bad.clone(),
+        least_delay_ms: -1,
+        last_received_at: NOW,
+    };
+    let heard = counts.board.sources.clone();
+    let systems = SourcesData { as_of: NOW, sources: heard, clocks: vec![clock] };
+    order.silent_sources = vec![bad.clone()];
     let page = OrderPage { as_of: NOW, orders: vec![order.clone()], next: None };
     let hits = [SearchHit { order, matched_by: MatchedBy::OrderId }];
     let f = frame(&crate::links::with_query("/search", &[("q", &bad), ("theme", &bad)]));
@@ -274,6 +301,7 @@ fn hostile_text_is_inert_wherever_it_stands() {
         stage_html(&f, Some(&bad), &stage::Asked::default(), &page),
         search_html(&f, &bad, &hits),
         search_html(&f, &bad, &[]),
+        sources::SourcesPage { f: &f, s: sources::view(f.locale, &systems) }.render().unwrap(),
     ];
     for html in pages {
         assert!(!html.contains("<script>"), "{html}");

@@ -1,11 +1,13 @@
 //! Derived states over the real engine: numbers and the lists behind them, lost messages, silent
 //! systems, and ids that turn out to be one order.
 
+use std::time::Duration;
+
 use order_model::keys::SIGNAL_HANDED_OVER;
 use order_store::Batch;
 
 use crate::orders::{HOUR, MINUTE, Order, samples};
-use crate::stack::Stack;
+use crate::stack::{STORE_URL, Stack};
 
 const LOST: &str = "ORD-LOST";
 
@@ -135,4 +137,25 @@ async fn a_silent_system_is_grey_on_the_board_and_named_on_its_orders() {
     let board = stack.page("/?lang=en", 200).await;
     assert!(board.contains("class=\"silence\""), "{board}");
     assert!(stack.page("/sources?lang=en", 200).await.contains("Systems and their clocks"));
+}
+
+#[tokio::test]
+async fn a_page_read_from_a_replica_says_so() {
+    // The store is its own replica: it answers and has everything.
+    let stack = Stack::start(&["--store-replicas", STORE_URL]).await;
+    let read = async {
+        while !stack.page("/metrics", 200).await.contains("replica_is_read 1\n") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), read).await.unwrap();
+    let said = "Read from a replica, at most";
+    assert_eq!(stack.page("/?lang=en", 200).await.matches(said).count(), 2, "numbers and foot");
+    assert!(stack.page("/orders?lang=en", 200).await.contains(said));
+    assert!(stack.json("/api/v1/board", 200).await["replica_lag_ms"].is_i64());
+    let metrics = stack.page("/metrics", 200).await;
+    assert!(metrics.contains("replica_fit{replica=\"http://127.0.0.1:"), "{metrics}");
+    let alone = Stack::start(&[]).await;
+    assert!(!alone.page("/?lang=en", 200).await.contains("Read from a replica"));
+    assert!(alone.json("/api/v1/board", 200).await["replica_lag_ms"].is_null());
 }

@@ -13,10 +13,18 @@ async fn stack() -> Stack {
 async fn pages_show_what_was_inserted() {
     let stack = stack().await;
     let board = stack.page("/", 200).await;
-    assert!(board.contains("Застряло: 3. Опаздывает: 2. В работе: 16."), "{board}");
+    assert!(
+        board.contains("Застряло: 3. Опаздывает: 2. Потеряно при передаче: 0. В работе: 16."),
+        "{board}"
+    );
     assert!(board.contains("Увидели 18 = на доске 18, разница 0"), "{board}");
     assert!(board.contains("/stages/SUBMITTED?condition=stuck"), "{board}");
-    assert!(stack.page("/?lang=en", 200).await.contains("Stuck: 3. Late: 2. Open: 16."));
+    assert!(
+        stack
+            .page("/?lang=en", 200)
+            .await
+            .contains("Stuck: 3. Late: 2. Lost in hand-over: 0. Open: 16.")
+    );
     let fragment = stack.page("/board/fragment?lang=en", 200).await;
     assert!(fragment.trim_start().starts_with("<div class=\"board\""), "{fragment}");
 

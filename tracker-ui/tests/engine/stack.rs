@@ -12,6 +12,8 @@ use order_store::{Stitcher, Store, StoreSettings, Writer};
 use reqwest::Response;
 use tempfile::TempDir;
 
+/// Stands for the address of the store among the flags.
+pub(crate) const STORE_URL: &str = "{store-url}";
 /// How long a program may take to start on a busy machine.
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -45,7 +47,9 @@ impl Stack {
         let own = ["--store-url", &url, "--store-user", "reader"];
         let writer: &[&str] =
             if flags.contains(&"--writer-user") { &[] } else { &["--writer-user", "writer"] };
-        let flags = [&own[..], writer, flags].concat();
+        let flags: Vec<_> =
+            flags.iter().map(|flag| if *flag == STORE_URL { &*url } else { *flag }).collect();
+        let flags = [&own[..], writer, &flags].concat();
         let ui = Program::start("tracker-ui", "tracker-ui", folder.path(), &flags);
         let no_redirects = reqwest::redirect::Policy::none();
         let client = reqwest::Client::builder().redirect(no_redirects).build().unwrap();
