@@ -85,9 +85,8 @@ enum Kept {
 /// the order, the lists made from it from the derivation, which is later. Not here: `sources` (400
 /// days), `stitchers` and `conservation_checks` (30 days), whose size no traffic drives;
 /// `settled_counts`, `lifecycles` and `schema_migrations`, which are kept.
-const TABLES: [(&str, Kept, &str); 16] = [
+const TABLES: [(&str, Kept, &str); 15] = [
     ("otel_traces", Kept::Spans, "toDateTime(ReceivedAt)"),
-    ("otel_traces_trace_id_ts", Kept::Spans, "ReceivedAt"),
     ("otel_logs", Kept::Logs, "toDateTime(ReceivedAt)"),
     ("order_heartbeats", Kept::Heartbeats, "toDateTime(ReceivedAt)"),
     ("order_events", Kept::Facts, "toDateTime(ReceivedAt)"),

@@ -228,7 +228,7 @@ async fn a_store_of_a_newer_waybill_is_written_and_read() {
     };
     let batch = Batch { spans: vec![span], ..Batch::default() };
     Writer::new(server.store.clone()).insert(&batch, "token").await.unwrap();
-    let stored = "SELECT count() FROM otel_traces_v1 WHERE Later = ''";
+    let stored = "SELECT count() FROM otel_traces WHERE Later = ''";
     let stored: u64 = server.store.client().query(stored).fetch_one().await.unwrap();
     assert_eq!(stored, 1);
     let board = Reader::new(server.store.clone()).board(None).await.unwrap();

@@ -118,7 +118,7 @@ async fn the_defaults_are_those_of_the_migrations_and_a_change_is_made_once() {
     };
     let other = server.store.clone();
     let (one, other) = tokio::join!(server.store.retain(&all), other.retain(&all));
-    assert_eq!(one.unwrap().len().max(other.unwrap().len()), 16);
+    assert_eq!(one.unwrap().len().max(other.unwrap().len()), 15);
     assert_eq!(server.store.retain(&all).await.unwrap(), nothing);
     let written = "SELECT count() FROM system.tables WHERE database = currentDatabase() \
                    AND engine_full LIKE '%+ toIntervalDay(400) SETTINGS%'";
