@@ -221,6 +221,9 @@ fn a_calculation_is_tried_again_after_a_failure_or_by_its_number() {
     }
     let second = "model; 0s shop SUBMITTED; 5m mes CALCULATION_RUNNING #2";
     check_calculation(second, "running 0s, started 5m, try 2, again 5m");
+    // Of two that begin at one moment the name decides, so that arrival does not.
+    let both = "0s mes CALCULATION_RUNNING @w1; 0s calc-engine CALCULATION_RUNNING @w2";
+    check_calculation(both, "running 0s, started 0s by w2");
     let first = "model; 0s shop SUBMITTED; 5m mes CALCULATION_RUNNING #1";
     check_calculation(first, "running 0s, started 5m, try 1");
 }

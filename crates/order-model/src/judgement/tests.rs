@@ -65,8 +65,9 @@ fn a_calculation_is_measured_from_the_request_queue_included() {
     // A new request does start it anew.
     let again = "model; 0s shop SUBMITTED; 9m mes PRICE_CALCULATED; 2h mes CALCULATION_RUNNING";
     check_deadline(again, "2h30m", "fine", "late");
-    // A calculation that was answered has no deadline, also while a late signal says it runs.
-    check("model; 10s mes CALCULATION_RUNNING; 9s mes PRICE_CALCULATED; now 2h", "fine");
+    // What was answered has no deadline, also if a later failure has no request of its own.
+    let answered = "model; 0s shop SUBMITTED; 9m mes PRICE_CALCULATED; 1h mes CALCULATION_FAILED";
+    check(&format!("{answered}; now 9h"), "fine");
     check("kind ready_made; 0s mes CALCULATION_RUNNING; now 9h", "fine");
 }
 
