@@ -45,24 +45,13 @@ SETTINGS ttl_only_drop_parts = 1, string_serialization_version = 'single_stream'
 
 CREATE VIEW IF NOT EXISTS otel_traces_v1 AS SELECT * FROM otel_traces FINAL;
 
--- The exporter's index of traces by time. DateTime ends in 2106: times beyond are held there.
-CREATE TABLE IF NOT EXISTS otel_traces_trace_id_ts (
-    TraceId String CODEC(ZSTD(1)),
-    Start SimpleAggregateFunction(min, DateTime('UTC')) CODEC(Delta, ZSTD(1)),
-    End SimpleAggregateFunction(max, DateTime('UTC')) CODEC(Delta, ZSTD(1)),
-    ReceivedAt SimpleAggregateFunction(max, DateTime('UTC'))
-) ENGINE = AggregatingMergeTree
-ORDER BY TraceId
-TTL ReceivedAt + INTERVAL 90 DAY
-SETTINGS non_replicated_deduplication_window = 100000,
-         fsync_after_insert = 1, fsync_part_directory = 1;
-
-CREATE MATERIALIZED VIEW IF NOT EXISTS otel_traces_trace_id_ts_mv TO otel_traces_trace_id_ts AS
+-- The exporter's index of traces by time, for tools that ask it first. A view: spans are sorted by
+-- trace, so that they are their own index. DateTime ends in 2106: times beyond are held there.
+CREATE VIEW IF NOT EXISTS otel_traces_trace_id_ts AS
 SELECT
     TraceId,
     toDateTime(least(min(Timestamp), toDateTime64('2106-02-07 06:28:15', 9, 'UTC')), 'UTC') AS Start,
-    toDateTime(least(max(Timestamp), toDateTime64('2106-02-07 06:28:15', 9, 'UTC')), 'UTC') AS End,
-    toDateTime(max(otel_traces.ReceivedAt), 'UTC') AS ReceivedAt
+    toDateTime(least(max(Timestamp), toDateTime64('2106-02-07 06:28:15', 9, 'UTC')), 'UTC') AS End
 FROM otel_traces
 GROUP BY TraceId;
 

@@ -3,12 +3,15 @@
 //! A number and the list behind it agree because both are read at the same `as_of`. Every list
 //! has a bound and a total order.
 
+mod words;
 mod board;
 mod lists;
 mod order;
 mod search;
 mod spans;
 mod alerts;
+
+use std::sync::LazyLock;
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -24,18 +27,21 @@ pub use spans::{OrderSpans, SpanItem, Through};
 use crate::UnixMillis;
 use crate::connection::Store;
 use crate::error::StoreError;
+use crate::schema::without_comments;
+use words::WordsCache;
 
 /// Reads the store. Clones share connections.
 #[derive(Debug, Clone)]
 pub struct Reader {
     store: Store,
+    words: WordsCache,
 }
 
 impl Reader {
     /// A reader of that store.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { store }
+        Self { store, words: WordsCache::default() }
     }
 
     /// The store's clock: the `as_of` of whatever is read next.
@@ -58,12 +64,18 @@ impl Reader {
     }
 }
 
-/// The columns of [`OrderSummary`], for every query that lists orders.
-const SUMMARY_COLUMNS: &str = "OrderId, Stage, StageRank, StageKnown, LabelRu, LabelEn, \
-    StageSince, AgeSeconds, Condition, Terminal, WaitingFor, Kind, Channel, FirstEventAt, \
-    LastEventAt, LastReceivedAt, LateAt, StuckAt, PromisedAt, IsOverdue AS Overdue, \
-    IsLostInHandover AS LostInHandover, IsRetrying AS Retrying, SilentSources, \
-    IsOpen = 0 AS Ended";
+/// The columns of [`OrderSummary`], for every question about orders; it begins with
+/// `words::WITH_WORDS`.
+static SUMMARY_COLUMNS: LazyLock<String> = LazyLock::new(|| {
+    let words = without_comments(include_str!("../sql/parts/orders_words.sql"));
+    format!("{STATE_COLUMNS}, {words}")
+});
+
+/// Those of them that the views have.
+const STATE_COLUMNS: &str = "OrderId, Stage, StageRank, StageKnown, StageSince, AgeSeconds, \
+    Condition, Terminal, WaitingFor, Kind, Channel, FirstEventAt, LastEventAt, LastReceivedAt, \
+    LateAt, StuckAt, PromisedAt, IsOverdue AS Overdue, IsLostInHandover AS LostInHandover, \
+    IsRetrying AS Retrying, IsOpen = 0 AS Ended";
 
 /// `orders_at_v1` at a bound point in time: the source of every query that lists orders.
 const ORDERS_AT: &str = "orders_at_v1(as_of = fromUnixTimestamp64Milli({as_of:Int64}, 'UTC'))";

@@ -30,7 +30,8 @@ const MIGRATIONS: [(u32, &str, &str); 6] = [
 ];
 
 /// Parts that several views share, by the mark that stands for them.
-const PARTS: [(&str, &str); 2] = [
+const PARTS: [(&str, &str); 3] = [
+    ("/* orders_words.sql */", include_str!("../sql/parts/orders_words.sql")),
     ("/* words.sql */", include_str!("../sql/parts/words.sql")),
     ("/* orders_meaning.sql */", include_str!("../sql/parts/orders_meaning.sql")),
 ];

@@ -1,7 +1,5 @@
     OrderId, OtherIds, Kind, Channel, HasModel, IsReadyMade, Stage, StageRank,
-    indexOf(words.1, Stage) > 0 AS StageKnown,
-    words.2[indexOf(words.1, Stage)] AS LabelRu,
-    words.3[indexOf(words.1, Stage)] AS LabelEn,
+    StageRank > 0 AS StageKnown,
     StageSince, FirstEventAt, LastEventAt, LastReceivedAt, SubmittedAt, ShippedAt, Terminal,
     WaitingFor, NextSetBy, LateAt, StuckAt, PromisedAt, OverdueAt, AbandonedAt, NotConfirmedAt,
     CalculationRequestedAt, CalculationStartedAt, CalculationAnsweredAt, CalculationAnswerHeardAt,
@@ -17,9 +15,6 @@
     isNotNull(RetryingSince) AS IsRetrying,
     ifNull(AbandonedAt <= as_of, 0) AS IsAbandoned,
     ifNull(NotConfirmedAt <= as_of, 0) AS IsNotConfirmed,
-    -- Those that may set the next stage, when none of them is heard and one has fallen silent.
-    if(hasAny(NextSetBy, heard.2), [], arrayFilter(s -> has(heard.1, s), NextSetBy))
-        AS SilentSources,
     multiIf(IsStuck, 'stuck', IsLate, 'late', IsLostInHandover, 'lost_in_handover',
         IsNotConfirmed, 'not_confirmed', IsAbandoned, 'abandoned', NOT StageKnown, 'unknown',
         IsRetrying, 'retrying', 'fine') AS Condition

@@ -24,9 +24,8 @@ const BY_ORDER: Placement = Placement::Sharded("cityHash64(OrderId)");
 const BY_TRACE: Placement = Placement::Sharded("cityHash64(TraceId)");
 
 /// Every table of the migrations. A table that is missing here is an error, not a guess.
-const PLACEMENTS: [(&str, Placement); 22] = [
+const PLACEMENTS: [(&str, Placement); 21] = [
     ("otel_traces", BY_TRACE),
-    ("otel_traces_trace_id_ts", BY_TRACE),
     // Log records have no identity. Those outside of traces are spread by their time.
     ("otel_logs", Placement::Sharded("cityHash64(if(TraceId = '', toString(Timestamp), TraceId))")),
     ("sources", Placement::Scattered),

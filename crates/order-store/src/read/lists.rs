@@ -4,6 +4,7 @@ use clickhouse::Row;
 use order_model::Condition;
 use serde::Deserialize;
 
+use super::words::WITH_WORDS;
 use super::{OPEN_ORDERS_AT, ORDERS_AT, OrderSummary, Reader, SUMMARY_COLUMNS};
 use crate::UnixMillis;
 use crate::error::StoreError;
@@ -81,22 +82,32 @@ impl Reader {
         as_of: UnixMillis,
     ) -> Result<Vec<OrderSummary>, StoreError> {
         let condition = filter.condition.map_or("1", mark_of);
-        self.store
+        let stage_is = if stage.is_some() { "Stage = {stage:String}" } else { "1" };
+        // First which, by few columns; then all columns of those: merging what is open costs by
+        // the column.
+        let places: Vec<Position> = self
+            .store
             .fetch_all("list open orders", |client| {
                 client
                     .query(&format!(
-                        "SELECT {SUMMARY_COLUMNS} FROM {OPEN_ORDERS_AT} \
-                 WHERE ({{any_stage:UInt8}} = 1 OR Stage = {{stage:String}}) AND {condition} \
-                 AND {BEFORE} ORDER BY StageSince DESC, OrderId DESC LIMIT {{wanted:UInt32}}"
+                        "SELECT toUnixTimestamp64Milli(StageSince) AS Since, OrderId \
+                         FROM {OPEN_ORDERS_AT} WHERE {stage_is} AND {condition} AND {BEFORE} \
+                         ORDER BY StageSince DESC, OrderId DESC LIMIT {{wanted:UInt32}}"
                     ))
                     .param("as_of", as_of)
-                    .param("any_stage", u8::from(stage.is_none()))
                     .param("stage", stage.unwrap_or_default())
                     .param("since", from.since)
                     .param("order", &from.order_id)
                     .param("wanted", wanted)
             })
-            .await
+            .await?;
+        let ids: Vec<&String> = places.iter().map(|place| &place.order_id).collect();
+        let mut orders = self.orders_of_ids(&ids, OPEN_ORDERS_AT, as_of).await?;
+        // One that has moved on in between is on no page: it will be on its new one.
+        orders.retain(|order| {
+            places.iter().any(|p| p.order_id == order.order_id && p.since == order.since)
+        });
+        Ok(orders)
     }
 
     /// Ended orders: hints in the order of the list, each looked up in the state.
@@ -118,7 +129,7 @@ impl Reader {
             let Some(last) = hints.last() else { break };
             from = Position { since: last.since, order_id: last.order_id.clone() };
             let ids: Vec<&String> = hints.iter().map(|hint| &hint.order_id).collect();
-            let mut found = self.orders_of_ids(&ids, as_of).await?;
+            let mut found = self.orders_of_ids(&ids, ORDERS_AT, as_of).await?;
             found.retain(|order| {
                 hints.iter().any(|h| h.order_id == order.order_id && h.since == order.since)
                     && order.stage == stage
@@ -156,20 +167,25 @@ impl Reader {
             .await
     }
 
-    /// The orders of these ids, in no order.
+    /// The orders of these ids in a view, in no order.
     pub(super) async fn orders_of_ids(
         &self,
         ids: &[&String],
+        view: &'static str,
         as_of: UnixMillis,
     ) -> Result<Vec<OrderSummary>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let words = self.words().await?;
+        let columns = &*SUMMARY_COLUMNS;
         self.store
             .fetch_all("read orders by their ids", |client| {
-                client
-            .query(&format!(
-                "SELECT {SUMMARY_COLUMNS} FROM {ORDERS_AT} WHERE OrderId IN {{ids:Array(String)}}"
-            ))
-            .param("as_of", as_of)
-            .param("ids", ids)
+                let query = client.query(&format!(
+                    "{WITH_WORDS} SELECT {columns} FROM {view} \
+                     WHERE OrderId IN {{ids:Array(String)}}"
+                ));
+                words.bind(query).param("as_of", as_of).param("ids", ids)
             })
             .await
     }

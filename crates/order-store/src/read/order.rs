@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use order_model::Condition;
 
+use super::words::WITH_WORDS;
 use super::{ORDERS_AT, OrderSummary, Reader, SUMMARY_COLUMNS};
 use crate::UnixMillis;
 use crate::error::StoreError;
@@ -178,26 +179,24 @@ impl Reader {
         order_id: &str,
         as_of: UnixMillis,
     ) -> Result<Option<DetailRow>, StoreError> {
-        let row: Option<DetailRow> = self
-            .store
-            .client
-            .query(&format!(
-                "SELECT {SUMMARY_COLUMNS}, HistoryStage, HistoryEnteredAt, HistorySource, \
-                 HistoryAttempt, OtherIds, AbandonedAt, NotConfirmedAt, HandoverDestination, \
-                 HandoverFrom, HandoverTo, HandedOverAt, HandoverLostAt, LastSignOfLifeAt, \
-                 SignOfLifeWorker, CalculationFailedAt, CalculationAttempt, CalculationWorker, \
-                 CalculationError, RetryingSince, CalculationRequestedAt, CalculationStartedAt, \
-                 CalculationAnsweredAt, CalculationPart, \
-                 CalculationRequestedAt + toIntervalSecond((SELECT CalculationStuckSeconds \
-                     FROM lifecycle_v1)) AS CalculationStuckAt, RefoldAt \
-                 FROM {ORDERS_AT} WHERE OrderId = {{order:String}}"
-            ))
-            .param("as_of", as_of)
-            .param("order", order_id)
-            .fetch_optional()
+        let words = self.words().await?;
+        let columns = &*SUMMARY_COLUMNS;
+        let sql = format!(
+            "{WITH_WORDS} SELECT {columns}, HistoryStage, HistoryEnteredAt, HistorySource, \
+             HistoryAttempt, OtherIds, AbandonedAt, NotConfirmedAt, HandoverDestination, \
+             HandoverFrom, HandoverTo, HandedOverAt, HandoverLostAt, LastSignOfLifeAt, \
+             SignOfLifeWorker, CalculationFailedAt, CalculationAttempt, CalculationWorker, \
+             CalculationError, RetryingSince, CalculationRequestedAt, CalculationStartedAt, \
+             CalculationAnsweredAt, CalculationPart, \
+             CalculationRequestedAt + toIntervalSecond((SELECT CalculationStuckSeconds \
+                 FROM lifecycle_v1)) AS CalculationStuckAt, RefoldAt \
+             FROM {ORDERS_AT} WHERE OrderId = {{order:String}}"
+        );
+        self.store
+            .fetch_optional("read an order", |client| {
+                words.bind(client.query(&sql)).param("as_of", as_of).param("order", order_id)
+            })
             .await
-            .map_err(StoreError::doing("read an order"))?;
-        Ok(row)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use clickhouse::Row;
+use clickhouse::{Client, Row};
 use serde::Deserialize;
 
 use super::Reader;
@@ -103,23 +103,29 @@ impl Reader {
         traces.extend(linked_traces);
         traces.truncate(TRACES_MAX);
         let linked: HashSet<&str> = traces.iter().skip(named).map(String::as_str).collect();
-        let spans = self.store.fetch_all::<SpanRow, _>(doing, |client| {
-            client
-                .query(
-                    "SELECT TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, \
+        let spans: Vec<SpanRow> = self
+            .store
+            .fetch_all(doing, |client| {
+                client
+                    .query(
+                        "SELECT TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, \
                      Timestamp, Duration, StatusCode, StatusMessage, SpanAttributes \
                      FROM otel_traces_v1 WHERE TraceId IN {traces:Array(String)} \
                      ORDER BY Timestamp, TraceId, SpanId LIMIT {limit:UInt32}",
-                )
-                .param("traces", &traces)
-                .param("limit", limit)
-        });
-        let total = self.store.fetch_one::<u64, _>(doing, |client| {
-            client
-                .query("SELECT count() FROM otel_traces_v1 WHERE TraceId IN {traces:Array(String)}")
-                .param("traces", &traces)
-        });
-        let (spans, total) = tokio::try_join!(spans, total)?;
+                    )
+                    .param("traces", &traces)
+                    .param("limit", limit)
+            })
+            .await?;
+        let found = u32::try_from(spans.len()).unwrap_or(u32::MAX);
+        let total = if found < limit {
+            u64::from(found)
+        } else {
+            let count =
+                "SELECT count() FROM otel_traces_v1 WHERE TraceId IN {traces:Array(String)}";
+            let count = |client: &Client| client.query(count).param("traces", &traces);
+            self.store.fetch_one(doing, count).await?
+        };
         let through = |id: &str| if linked.contains(id) { Through::Linked } else { Through::Named };
         let spans = spans.into_iter().map(|span| span.into_item(through)).collect();
         Ok(OrderSpans { spans, total })

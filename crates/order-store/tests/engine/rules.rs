@@ -1,0 +1,320 @@
+//! The rules of `docs/stitching.md` that only the store can show: small facts in every order of
+//! arrival, stitched one after the other, and what is shown of them.
+
+mod facts;
+
+use std::time::{Duration, Instant};
+
+use order_model::Lifecycle;
+use order_model::time::NANOS_PER_MILLI;
+use order_store::rows::{Batch, LogRow, SpanRow};
+use order_store::{Reader, Stitcher, SweepState, Writer};
+
+use crate::server::Server;
+use facts::{batch, now_ms};
+
+/// How long an event of the near future may take to count.
+const FUTURE_DEADLINE: Duration = Duration::from_secs(60);
+
+/// A store in which small worlds stand beside each other, told apart by what their ids begin with.
+struct Worlds {
+    server: Server,
+    stitcher: Stitcher,
+    inserts: usize,
+}
+
+impl Worlds {
+    async fn start() -> Self {
+        let server = Server::start();
+        server.store.migrate(&Lifecycle::default()).await.unwrap();
+        let stitcher = Stitcher::new(server.store.clone(), Default::default());
+        Self { server, stitcher, inserts: 0 }
+    }
+
+    /// Inserts facts of a world and leaves them.
+    async fn insert(&mut self, world: &str, facts: &str) -> Batch {
+        self.inserts += 1;
+        let batch = batch(world, facts);
+        let writer = Writer::new(self.server.store.clone());
+        writer.insert(&batch, &format!("insert-{}", self.inserts)).await.unwrap();
+        batch
+    }
+
+    /// Inserts facts and stitches what they touch.
+    async fn hear(&mut self, world: &str, facts: &str) {
+        let batch = self.insert(world, facts).await;
+        self.stitcher.stitch(&batch.touched()).await.unwrap();
+    }
+
+    /// Every order of a world: `A SHIPPED; was PACKAGING SHIPPED; also P7; named t; linked u`.
+    async fn shown(&self, world: &str) -> Vec<String> {
+        let sql = "SELECT concat(OrderId, ' ', Stage, \
+            if(empty(HistoryStage), '', concat('; was ', arrayStringConcat(HistoryStage, ' '))), \
+            if(empty(OtherIds), '', concat('; also ', arrayStringConcat(arraySort(OtherIds), ' '))), \
+            if(empty(Traces), '', concat('; named ', arrayStringConcat(arraySort(Traces), ' '))), \
+            if(empty(LinkedTraces), '', \
+                concat('; linked ', arrayStringConcat(arraySort(LinkedTraces), ' ')))) \
+            FROM orders FINAL WHERE startsWith(OrderId, {world:String}) AND MergedInto = '' \
+            ORDER BY OrderId";
+        let query = self.server.store.client().query(sql).param("world", world);
+        let rows: Vec<String> = query.fetch_all().await.unwrap();
+        rows.iter().map(|row| row.replace(world, "")).collect()
+    }
+
+    /// Orders on the board, and what conservation says of them.
+    async fn counted(&self) -> (u64, i64) {
+        let board = Reader::new(self.server.store.clone()).board(None).await.unwrap();
+        let conservation = self.stitcher.conservation().await.unwrap();
+        let total = board.stages.iter().map(|stage| stage.total).sum::<u64>();
+        assert_eq!(conservation.derived, total);
+        (total, conservation.difference)
+    }
+}
+
+/// All orders of `count` things.
+fn permutations(count: usize) -> Vec<Vec<usize>> {
+    if count == 0 {
+        return vec![Vec::new()];
+    }
+    let shorter = permutations(count - 1);
+    let all = shorter.iter().flat_map(|order| {
+        (0..count).map(|at| {
+            let mut order = order.clone();
+            order.insert(at, count - 1);
+            order
+        })
+    });
+    all.collect()
+}
+
+/// In whatever order the facts arrive, the same is shown, and nothing is lost from the count.
+async fn check(name: &str, facts: &[&str], expected: &[&str]) {
+    let mut worlds = Worlds::start().await;
+    for (index, order) in permutations(facts.len()).into_iter().enumerate() {
+        let world = format!("W{index:02}x");
+        for at in &order {
+            worlds.hear(&world, facts[*at]).await;
+        }
+        let arrived: Vec<&str> = order.iter().map(|at| facts[*at]).collect();
+        assert_eq!(worlds.shown(&world).await, expected, "{name}: {arrived:?}");
+    }
+    assert_eq!(worlds.counted().await.1, 0, "{name}");
+}
+
+#[tokio::test]
+async fn a_span_belongs_to_the_order_of_its_trace_named_before_or_after() {
+    let facts = ["said t PACKAGING 9", "name A t", "said t SHIPPED 5"];
+    check("by trace", &facts, &["A SHIPPED; was PACKAGING SHIPPED; named t"]).await;
+}
+
+#[tokio::test]
+async fn a_linked_trace_belongs_to_the_order_in_both_directions() {
+    let (linked, linking) = ("link u/1 t/2", "link t/2 u/1");
+    for link in [linked, linking] {
+        let facts = ["name A t", link, "said u SHIPPED 5"];
+        check(link, &facts, &["A SHIPPED; was SHIPPED; named t; linked u"]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_message_ties_both_ends_whichever_is_heard_of_first() {
+    let facts = ["message A m-1 t", "meets u M1", "said u SHIPPED 5"];
+    check("by message", &facts, &["A SHIPPED; was SHIPPED; named t; linked u"]).await;
+}
+
+#[tokio::test]
+async fn links_are_followed_over_several_hops() {
+    let facts = ["name A t", "link u t", "link v u", "said v SHIPPED 5"];
+    check("over two links", &facts, &["A SHIPPED; was SHIPPED; named t; linked u v"]).await;
+}
+
+#[tokio::test]
+async fn what_is_linked_with_a_span_of_a_batch_belongs_to_the_orders_of_that_span() {
+    let facts = ["name A t/1 + name B t/2", "link u t/2", "said u SHIPPED 5"];
+    let expected = ["A ; named t", "B SHIPPED; was SHIPPED; named t; linked u"];
+    check("batch", &facts, &expected).await;
+}
+
+#[tokio::test]
+async fn a_trace_that_is_named_at_last_leaves_the_order_that_had_adopted_it() {
+    let facts = ["name A t + link u t", "said u SHIPPED 5", "name B u"];
+    check("named later", &facts, &["A ; named t", "B SHIPPED; was SHIPPED; named u"]).await;
+    let mut worlds = Worlds::start().await;
+    worlds.hear("Wx", &facts[..2].join(" + ")).await;
+    assert_eq!(worlds.shown("Wx").await, ["A SHIPPED; was SHIPPED; named t; linked u"]);
+    worlds.hear("Wx", facts[2]).await;
+    assert_eq!(worlds.shown("Wx").await, ["A ; named t", "B SHIPPED; was SHIPPED; named u"]);
+}
+
+#[tokio::test]
+async fn two_orders_that_turn_out_to_be_one_are_counted_once() {
+    let mut worlds = Worlds::start().await;
+    worlds.hear("Wx", "stage A SUBMITTED 60 + stage B PACKAGING 5 + stage C SHIPPED 5").await;
+    assert_eq!(worlds.counted().await, (3, 0));
+    worlds.hear("Wx", "number A 7").await;
+    assert_eq!(worlds.counted().await, (3, 0));
+    worlds.hear("Wx", "number B 7").await;
+    assert_eq!(worlds.counted().await, (2, 0));
+    let shown = worlds.shown("Wx").await;
+    assert_eq!(shown[0], "A PACKAGING; was SUBMITTED PACKAGING; also B");
+    // The other id finds the order.
+    let reader = Reader::new(worlds.server.store.clone());
+    let found = reader.search("WxB", 9).await.unwrap();
+    assert_eq!(found.iter().map(|hit| hit.order.order_id.as_str()).collect::<Vec<_>>(), ["WxA"]);
+}
+
+#[tokio::test]
+async fn an_order_known_by_its_number_takes_its_id_when_one_is_named() {
+    let facts = ["guess P7 t + stage P7 SUBMITTED 60", "name A t", "stage A PACKAGING 5"];
+    let expected = ["A PACKAGING; was SUBMITTED PACKAGING; also P7; named t"];
+    check("by trace", &facts, &expected).await;
+    let facts = ["guess P7 t + stage P7 SUBMITTED 60", "number A P7", "stage A PACKAGING 5"];
+    check("by number", &facts, &expected).await;
+    let facts = ["guess P7 t + heard P7 m-1", "message A m-1", "stage A PACKAGING 5"];
+    check("by message", &facts, &["A PACKAGING; was PACKAGING; also P7; named t"]).await;
+}
+
+#[tokio::test]
+async fn a_number_that_becomes_a_baskets_parts_what_it_had_glued() {
+    let mut worlds = Worlds::start().await;
+    for order in 0..8 {
+        worlds.hear("Wx", &format!("stage A{order} SUBMITTED 60 + number A{order} 7")).await;
+        assert_eq!(worlds.counted().await, (1, 0), "{order}");
+    }
+    worlds.hear("Wx", "stage A8 SUBMITTED 60 + number A8 7").await;
+    assert_eq!(worlds.counted().await, (9, 0));
+    assert!(worlds.shown("Wx").await.iter().all(|order| !order.contains("also")));
+}
+
+#[tokio::test]
+async fn an_event_of_the_future_counts_once_its_time_has_come() {
+    let mut worlds = Worlds::start().await;
+    let mut state = SweepState::new("sweeper".to_owned());
+    worlds.stitcher.sweep(&mut state).await.unwrap();
+    worlds.hear("Wx", "stage A SUBMITTED 60 + stage A SHIPPED -3600").await;
+    worlds.hear("Wy", "stage A SUBMITTED 60 + stage A SHIPPED -8").await;
+    assert_eq!(worlds.shown("Wx").await, ["A SUBMITTED; was SUBMITTED"]);
+    assert_eq!(worlds.shown("Wy").await, ["A SUBMITTED; was SUBMITTED"]);
+    // It is said that there is one, and when.
+    let reader = Reader::new(worlds.server.store.clone());
+    let held = reader.order("WxA").await.unwrap().unwrap().refold_at.unwrap();
+    assert!((held - now_ms() - 3_600_000).abs() < 60_000);
+    let begun = Instant::now();
+    while worlds.shown("Wy").await != ["A SHIPPED; was SUBMITTED SHIPPED"] {
+        assert!(begun.elapsed() < FUTURE_DEADLINE, "its time does not come");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        worlds.stitcher.sweep(&mut state).await.unwrap();
+    }
+    assert_eq!(worlds.shown("Wx").await, ["A SUBMITTED; was SUBMITTED"]);
+    assert_eq!(worlds.counted().await, (2, 0));
+}
+
+#[tokio::test]
+async fn what_a_stitcher_left_when_it_fell_silent_is_taken_over() {
+    let mut worlds = Worlds::start().await;
+    let mut heir = SweepState::new("heir".to_owned());
+    worlds.stitcher.sweep(&mut heir).await.unwrap();
+    // The order was named long ago: nothing but the link leads to it.
+    let named = "INSERT INTO order_traces (OrderId, TraceId, Start, End, ReceivedAt, InsertedAt) \
+        SELECT 'WxA', 'Wxt', now64(9), now64(9), now64(3), now64(3) - toIntervalHour(1)";
+    worlds.server.store.client().query(named).execute().await.unwrap();
+    worlds.stitcher.stitch(&batch("Wx", "name A t").touched()).await.unwrap();
+    // A peer inserts what names no order, and is not heard of again.
+    worlds.insert("Wx", "link u t").await;
+    worlds.insert("Wx", "said u SHIPPED 5").await;
+    let long_ago = (now_ms() - 31_000) as f64 / 1e3;
+    let peer = format!(
+        "INSERT INTO stitchers (Stitcher, SaidAt, StitchedUntil, LagMs, Stopped) \
+         VALUES ('peer', {long_ago}, {long_ago}, 0, 0)"
+    );
+    assert_eq!(worlds.shown("Wx").await, ["A ; named t"]);
+    worlds.server.store.client().query(&peer).execute().await.unwrap();
+    worlds.stitcher.sweep(&mut heir).await.unwrap();
+    assert_eq!(worlds.shown("Wx").await, ["A SHIPPED; was SHIPPED; named t; linked u"]);
+    // So does a derivation of everything, from facts alone.
+    for table in ["orders", "orders_open", "settled_counts"] {
+        let sql = format!("TRUNCATE TABLE {table}");
+        worlds.server.store.client().query(&sql).execute().await.unwrap();
+    }
+    worlds.stitcher.restitch("", |_, _| {}).await.unwrap();
+    assert_eq!(worlds.shown("Wx").await, ["A SHIPPED; was SHIPPED; named t; linked u"]);
+    assert_eq!(worlds.counted().await, (1, 0));
+}
+
+/// A span of a host whose clock is ahead by so much.
+fn span_of(host: &str, ahead_ms: i64, received_at: i64) -> SpanRow {
+    SpanRow {
+        timestamp: (received_at + ahead_ms) * NANOS_PER_MILLI,
+        trace_id: format!("t-{host}"),
+        span_id: "1".into(),
+        service_name: "mes".into(),
+        resource_attributes: vec![("host.name".into(), host.into())],
+        received_at,
+        ..SpanRow::default()
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_wrong_is_shown_and_decides_nothing() {
+    let mut worlds = Worlds::start().await;
+    let now = now_ms();
+    let spans = [("right", 0), ("right", -5_000), ("ahead", 90_000), ("behind", -90_000)];
+    let spans = spans.map(|(host, ahead_ms)| span_of(host, ahead_ms, now)).to_vec();
+    let heard = Batch { spans, ..Batch::default() };
+    let writer = Writer::new(worlds.server.store.clone());
+    writer.insert(&heard, "spans").await.unwrap();
+    let clocks = Reader::new(worlds.server.store.clone()).source_clocks().await.unwrap();
+    let told: Vec<_> = clocks.iter().map(|c| (c.host.as_str(), c.least_delay_ms)).collect();
+    assert_eq!(told, [("ahead", -90_000), ("right", 0), ("behind", 90_000)]);
+    // MES is known to be ahead by 90 s: its word of 60 s ago is still the latest.
+    worlds.hear("Wx", "stage A PACKAGING 60 + stage A MANUFACTURING_STARTED 65").await;
+    assert_eq!(worlds.shown("Wx").await, ["A PACKAGING; was MANUFACTURING_STARTED PACKAGING"]);
+}
+
+#[tokio::test]
+async fn retention_and_partitions_go_by_the_time_of_receipt() {
+    let worlds = Worlds::start().await;
+    let now = now_ms();
+    // Clocks of 1970 and of 2200.
+    let spans = [("old", -now), ("right", 0), ("new", 5_500_000_000_000)];
+    let spans = spans.map(|(host, ahead_ms)| span_of(host, ahead_ms, now)).to_vec();
+    let logs = spans.iter().map(|span| LogRow {
+        timestamp: span.timestamp,
+        service_name: "mes".into(),
+        received_at: now,
+        ..LogRow::default()
+    });
+    let mut heard = batch("Wx", "stage A SUBMITTED 1700000000 + stage A SHIPPED -5500000000");
+    heard.append(Batch { logs: logs.collect(), spans, ..Batch::default() });
+    Writer::new(worlds.server.store.clone()).insert(&heard, "old").await.unwrap();
+    for (table, rows) in [("otel_traces", 3), ("otel_logs", 3), ("order_events", 2)] {
+        let sql = format!(
+            "SELECT uniqExact(partition), sum(rows) FROM system.parts \
+             WHERE active AND table = '{table}' AND database = currentDatabase()"
+        );
+        let found: (u64, u64) = worlds.server.store.client().query(&sql).fetch_one().await.unwrap();
+        assert_eq!(found, (1, rows), "{table}");
+    }
+}
+
+#[tokio::test]
+async fn a_system_that_was_heard_of_and_says_nothing_is_silent() {
+    let mut worlds = Worlds::start().await;
+    let now = now_ms();
+    let spans = vec![span_of("h", 0, now - 3_600_000)];
+    let heard = Batch { spans, ..Batch::default() };
+    Writer::new(worlds.server.store.clone()).insert(&heard, "spans").await.unwrap();
+    // Packing is set by MES, so is shipping; CRM, which closes orders, was never heard of.
+    worlds.hear("Wx", "stage A PACKAGING 5 + stage B SHIPPED 5").await;
+    let reader = Reader::new(worlds.server.store.clone());
+    let heard_at = now - 3_600_000;
+    for (as_of, silent) in [(heard_at + 900_000, false), (heard_at + 900_001, true)] {
+        let board = reader.board(Some(as_of)).await.unwrap();
+        let told: Vec<_> = board.sources.iter().map(|s| (s.source.as_str(), s.silent)).collect();
+        assert_eq!(told, [("mes", silent)]);
+    }
+    for (order, expected) in [("WxA", vec!["mes".to_owned()]), ("WxB", Vec::new())] {
+        let order = reader.order(order).await.unwrap().unwrap();
+        assert_eq!(order.summary.silent_sources, expected, "{}", order.summary.order_id);
+    }
+}
