@@ -11,6 +11,7 @@ pub mod settings;
 pub mod metrics;
 pub mod store_watch;
 pub mod stitch;
+pub mod conserve;
 pub mod insert;
 pub mod intake;
 pub mod body;

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
+use crate::conserve;
 use crate::insert::{Inserter, Job};
 use crate::intake::Intake;
 use crate::metrics::CollectorMetrics;
@@ -241,7 +242,7 @@ async fn work(
     stitchers.spawn({
         let (mailbox, stitcher) = (Arc::clone(&mailbox), stitcher.clone());
         let (metrics, stop) = (metrics.clone(), stop.clone());
-        async move { stitch::conserve(&mailbox, &stitcher, &metrics, &stop).await }
+        async move { conserve::run(&mailbox, &stitcher, &metrics, &stop).await }
     });
     stitchers.spawn({
         let (mailbox, stop) = (Arc::clone(&mailbox), stop.clone());

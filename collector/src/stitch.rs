@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use daemon::{Stop, Watch, log};
-use order_store::{Conservation, Progress, Stitched, Stitcher, StoreError, SweepState, Touched};
+use order_store::{Progress, Stitched, Stitcher, StoreError, SweepState, Touched};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -22,13 +22,6 @@ const CHUNK_GROWTH_STEPS: usize = 50;
 const EMPTIED_POLL: Duration = Duration::from_millis(20);
 /// How often open orders are merged and those that ended long ago let go.
 const TIDY_INTERVAL: Duration = Duration::from_secs(3_600);
-/// Pauses between two checks of conservation.
-const CHECK_PAUSE_MIN: Duration = Duration::from_secs(1);
-const CHECK_PAUSE_MAX: Duration = Duration::from_secs(60);
-/// A check that finds what the last one found is written down this often.
-const CHECK_RECORDED_INTERVAL: Duration = Duration::from_secs(30);
-/// A difference that lasts this long while nothing waits is mended.
-const DIFFERENCE_MENDED_AFTER: Duration = Duration::from_secs(15);
 /// How often an idle stitch task says that it is well.
 const IDLE_REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -295,63 +288,6 @@ async fn sweep_once(
     let lag_ms = i64::try_from(mailbox.lag().as_millis()).unwrap_or(i64::MAX);
     stitcher.report(state, Progress { lag_ms, stopped: false }).await?;
     Ok(stitched)
-}
-
-/// Checks again and again that what the facts name is what the board counts. Reading all facts has
-/// its price, so the pause is twenty times as long as the check took.
-pub async fn conserve(
-    mailbox: &Mailbox,
-    stitcher: &Stitcher,
-    metrics: &CollectorMetrics,
-    stop: &Stop,
-) {
-    let checker = Uuid::now_v7().to_string();
-    let mut recorded: Option<(Conservation, Instant)> = None;
-    let mut differed_since: Option<Instant> = None;
-    loop {
-        let begun = Instant::now();
-        let caught_up = mailbox.lag().is_zero();
-        match stitcher.conservation().await {
-            Ok(found) => {
-                metrics.conserved(found);
-                let news = recorded.is_none_or(|(last, at)| {
-                    last != found || at.elapsed() > CHECK_RECORDED_INTERVAL
-                });
-                if news && stitcher.record_conservation(&checker, found).await.is_ok() {
-                    recorded = Some((found, Instant::now()));
-                }
-                if found.difference == 0 || !caught_up {
-                    differed_since = None;
-                } else if differed_since.get_or_insert(begun).elapsed() > DIFFERENCE_MENDED_AFTER {
-                    mend(stitcher, found).await;
-                    differed_since = None;
-                }
-            }
-            Err(error) => {
-                tracing::debug!(error = log::chain(&error), "conservation not checked");
-            }
-        }
-        let pause = (begun.elapsed() * 20).clamp(CHECK_PAUSE_MIN, CHECK_PAUSE_MAX);
-        if !stop.sleep(pause).await {
-            return;
-        }
-    }
-}
-
-/// The sum does not come out although nothing waits: counts are made anew.
-async fn mend(stitcher: &Stitcher, found: Conservation) {
-    let Conservation { named, derived, merged, difference } = found;
-    tracing::warn!(
-        named,
-        derived,
-        merged,
-        difference,
-        "orders of the board are not those of the facts; counting settled orders again. If it \
-         lasts, run `collector restitch`"
-    );
-    if let Err(error) = stitcher.recount_all().await {
-        tracing::warn!(error = log::chain(&error), "settled orders not counted again");
-    }
 }
 
 fn note_failure(

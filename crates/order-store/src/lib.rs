@@ -2,7 +2,7 @@
 //!
 //! One write path and one read path: embedded engine, server and cluster are reached through the
 //! official `clickhouse` client. SQL that gives a name a meaning (current stage, late, stuck)
-//! stands once, in `sql/` (schema and versioned views) and `queries/` (the derivation).
+//! stands once, in the versioned views of `sql/`; what facts mean, in `order-model`.
 #![forbid(unsafe_code)]
 
 pub mod error;

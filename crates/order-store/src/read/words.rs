@@ -29,9 +29,12 @@ pub(super) struct Words {
     heard: Vec<String>,
 }
 
+/// Words, and when they were looked up.
+type LookedUp = (Instant, Arc<Words>);
+
 /// The words that were last looked up.
 #[derive(Debug, Clone, Default)]
-pub(super) struct WordsCache(Arc<Mutex<Option<(Instant, Arc<Words>)>>>);
+pub(super) struct WordsCache(Arc<Mutex<Option<LookedUp>>>);
 
 #[derive(Row, Deserialize)]
 #[serde(rename_all = "PascalCase")]

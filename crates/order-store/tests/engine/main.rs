@@ -1,4 +1,4 @@
-//! The store on the real engine: migrations, repeats, and the SQL derivation against its oracle.
+//! The store on the real engine: migrations, repeats, and the states against the pure rules.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -43,7 +43,6 @@ struct StateText {
 fn seeded() -> (u64, StdRng) {
     let seed: u64 =
         std::env::var("WAYBILL_SEED").ok().map_or_else(rand::random, |s| s.parse().unwrap());
-    eprintln!("seed {seed} (set WAYBILL_SEED to repeat)");
     (seed, StdRng::seed_from_u64(seed))
 }
 
@@ -80,6 +79,7 @@ fn compare(seed: u64, world: &World, expected: &BTreeMap<String, Expected>, foun
 #[tokio::test]
 async fn the_store_agrees_with_the_pure_rules() {
     let (seed, mut rng) = seeded();
+    eprintln!("seed {seed} (set WAYBILL_SEED to repeat)");
     let lifecycle = Lifecycle::default();
     let server = Server::start();
     server.store.migrate(&lifecycle).await.unwrap();
@@ -126,6 +126,7 @@ async fn the_store_agrees_with_the_pure_rules() {
 #[tokio::test]
 async fn a_stale_derivation_never_stays() {
     let (seed, mut rng) = seeded();
+    eprintln!("seed {seed} (set WAYBILL_SEED to repeat)");
     let lifecycle = Lifecycle::default();
     let server = Server::start();
     server.store.migrate(&lifecycle).await.unwrap();

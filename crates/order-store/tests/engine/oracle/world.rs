@@ -166,7 +166,7 @@ impl World {
     fn add_link(&mut self, rng: &mut StdRng, received_at: i64) {
         let end = |rng: &mut StdRng| {
             let index = rng.random_range(0..ORDERS);
-            let span = rng.random_bool(0.5).then(|| format!("span-{index}")).unwrap_or_default();
+            let span = if rng.random_bool(0.5) { format!("span-{index}") } else { String::new() };
             match rng.random_range(0..3) {
                 0 => (format!("trace-{index}-{}", rng.random_range(0..2)), span),
                 _ => (format!("lone-{index}"), span),
