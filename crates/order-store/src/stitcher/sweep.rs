@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use clickhouse::Row;
+use futures::{StreamExt, stream};
 use order_model::time::NANOS_PER_MILLI;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,9 @@ const SILENT_AFTER_MS: i64 = 30_000;
 const INSERT_MAX_MS: i64 = 60_000;
 /// Orders of one page when all are gone through.
 const PAGE_ORDERS: u32 = 10_000;
+/// Derivations at the same time when all orders are gone through: the store reads for one while
+/// another is folded.
+const RESTITCHED_AT_ONCE: usize = 3;
 /// Orders of an older lifecycle that one sweep derives.
 const OUTDATED_MAX: u32 = 20_000;
 /// Rows of ended orders stay in `orders_open` this long: far longer than a derivation may take,
@@ -141,8 +145,16 @@ impl Stitcher {
             let page = self.page_of_orders(&after, 0).await?;
             let Some(last) = page.last() else { break };
             after = last.order_id.clone();
-            let orders = page.into_iter().map(|order| order.order_id).collect();
-            stitched.orders += self.derive_all(&orders, false).await?.orders;
+            let ids: Vec<String> = page.into_iter().map(|order| order.order_id).collect();
+            let chunks = ids.chunks(STITCH_ORDERS_MAX);
+            let chunks = chunks.map(|chunk| chunk.iter().cloned().collect::<BTreeSet<_>>());
+            let mut derived = stream::iter(chunks)
+                .map(async |orders| self.derive(&orders, false).await)
+                .buffer_unordered(RESTITCHED_AT_ONCE);
+            while let Some(orders) = derived.next().await {
+                stitched.orders += orders?;
+            }
+            drop(derived);
             told(stitched.orders, &after);
         }
         self.recount(&(0..4096).collect()).await?;
