@@ -16,6 +16,8 @@ const CHECK_PAUSE_MAX: Duration = Duration::from_secs(60);
 const CHECK_RECORDED_INTERVAL: Duration = Duration::from_secs(30);
 /// A difference that lasts this long while nothing waits is mended.
 const DIFFERENCE_MENDED_AFTER: Duration = Duration::from_secs(15);
+/// Mending goes through all orders: not more often than this.
+const MENDING_PAUSE: Duration = Duration::from_secs(600);
 
 /// Checks again and again that what the facts name is what the board counts. Reading all facts has
 /// its price, so the pause is twenty times as long as the check took.
@@ -23,6 +25,7 @@ pub async fn run(mailbox: &Mailbox, stitcher: &Stitcher, metrics: &CollectorMetr
     let checker = Uuid::now_v7().to_string();
     let mut recorded: Option<(Conservation, Instant)> = None;
     let mut differed_since: Option<Instant> = None;
+    let mut mended_at: Option<Instant> = None;
     loop {
         let begun = Instant::now();
         let caught_up = mailbox.lag().is_zero();
@@ -37,8 +40,11 @@ pub async fn run(mailbox: &Mailbox, stitcher: &Stitcher, metrics: &CollectorMetr
                 }
                 if found.difference == 0 || !caught_up {
                     differed_since = None;
-                } else if differed_since.get_or_insert(begun).elapsed() > DIFFERENCE_MENDED_AFTER {
+                } else if differed_since.get_or_insert(begun).elapsed() > DIFFERENCE_MENDED_AFTER
+                    && mended_at.is_none_or(|at| at.elapsed() > MENDING_PAUSE)
+                {
                     mend(stitcher, found).await;
+                    mended_at = Some(Instant::now());
                     differed_since = None;
                 }
             }
@@ -61,10 +67,15 @@ async fn mend(stitcher: &Stitcher, found: Conservation) {
         derived,
         merged,
         difference,
-        "orders of the board are not those of the facts; counting settled orders again. If it \
-         lasts, run `collector restitch`"
+        "orders of the board are not those of the facts; counting again and deriving what was \
+         missed. If it lasts, run `collector restitch`"
     );
-    if let Err(error) = stitcher.recount_all().await {
-        tracing::warn!(error = log::chain(&error), "settled orders not counted again");
+    let mended = async {
+        stitcher.recount_all().await?;
+        stitcher.derive_missed().await
+    };
+    match mended.await {
+        Ok(stitched) => tracing::info!(orders = stitched.orders, "orders that were missed derived"),
+        Err(error) => tracing::warn!(error = log::chain(&error), "conservation not mended"),
     }
 }

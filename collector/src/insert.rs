@@ -129,6 +129,8 @@ impl Inserter {
                 Outcome::Stored
             }
             Err(error) => {
+                // Some of its tables may have taken their rows all the same.
+                self.mailbox.put(batch.touched());
                 let (rows, requests) = (batch.rows(), waiting.len());
                 let error = log::chain(&error);
                 // That the store is away was said; its senders are told, too.

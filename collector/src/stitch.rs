@@ -283,10 +283,20 @@ async fn sweep_once(
     if overflowed.is_some() {
         state.begin_again();
     }
+    let progress = || {
+        let lag_ms = i64::try_from(mailbox.lag().as_millis()).unwrap_or(i64::MAX);
+        Progress { lag_ms, stopped: false }
+    };
+    // Also one whose takeovers fail is there, and has stitched what it says.
+    let speaks = state.has_begun() || overflowed.is_some();
+    if speaks {
+        stitcher.report(state, progress()).await?;
+    }
     let stitched = stitcher.sweep(state).await?;
     mailbox.swept(overflowed);
-    let lag_ms = i64::try_from(mailbox.lag().as_millis()).unwrap_or(i64::MAX);
-    stitcher.report(state, Progress { lag_ms, stopped: false }).await?;
+    if !speaks {
+        stitcher.report(state, progress()).await?;
+    }
     Ok(stitched)
 }
 

@@ -17,6 +17,11 @@ pub const NUMBER_ORDERS_MAX: usize = 8;
 /// More order ids than this are never one order, whatever their numbers say: each stays alone.
 pub const GROUP_ORDERS_MAX: usize = 16;
 
+/// An order adopts at most this many carriers that name nobody, the nearest first and of these the
+/// least: more hang on it only by a mistake or in an attack, and would be written for each order
+/// of a batch.
+pub const ADOPTED_MAX: usize = 1_000;
+
 /// What precedes the id of a message in a carrier; no trace id begins so.
 const MESSAGE_PREFIX: &str = "message:";
 
@@ -267,10 +272,12 @@ impl Graph {
             carriers.extend(self.carriers_of(member).map(|c| (c.clone(), Through::Named)));
         }
         let mut frontier: Vec<String> = carriers.keys().cloned().collect();
+        let carriers_max = carriers.len() + ADOPTED_MAX;
         for _ in 0..HOPS_MAX {
             let mut next = Vec::new();
             for link in frontier.iter().flat_map(|c| self.links.get(c).into_iter().flatten()) {
-                let fits = !carriers.contains_key(&link.other)
+                let fits = carriers.len() < carriers_max
+                    && !carriers.contains_key(&link.other)
                     && !self.names_any(&link.other)
                     && self.span_is_of(&link.carrier, &link.span_id, group);
                 if fits {

@@ -66,7 +66,8 @@ CREATE TABLE IF NOT EXISTS orders (
     DerivedAt DateTime64(9, 'UTC') CODEC(ZSTD(1))
 ) ENGINE = ReplacingMergeTree(DerivedAt)
 ORDER BY OrderId
-SETTINGS index_granularity = 512, fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS index_granularity = 128,
+         min_compress_block_size = 8192, max_compress_block_size = 16384, fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- The orders that are open, without their history: the board, lists and rules read these. An order
 -- that has ended keeps a row with IsOpen = 0 until the tidying takes it.
@@ -87,13 +88,14 @@ CREATE TABLE IF NOT EXISTS orders_settled (
     Stage LowCardinality(String),
     StageSince DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
     OrderId String CODEC(ZSTD(1)),
+    LastReceivedAt DateTime64(3, 'UTC') CODEC(ZSTD(1)),
     DerivedAt DateTime64(9, 'UTC') CODEC(ZSTD(1))
 ) ENGINE = ReplacingMergeTree(DerivedAt)
 ORDER BY (Stage, StageSince, OrderId)
 SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS orders_settled_mv TO orders_settled AS
-SELECT Stage, StageSince, OrderId, DerivedAt FROM orders WHERE IsOpen = 0 AND MergedInto = '';
+SELECT Stage, StageSince, OrderId, LastReceivedAt, DerivedAt FROM orders WHERE IsOpen = 0 AND MergedInto = '';
 
 -- The narrow state by bucket: a few thousand orders each, whose settled ones are counted again
 -- whenever one of them changes. A count is derived as a state is, never added to.
@@ -103,6 +105,7 @@ CREATE TABLE IF NOT EXISTS orders_by_bucket (
     Stage LowCardinality(String),
     IsOpen UInt8,
     IsMerged UInt8,
+    LastReceivedAt DateTime64(3, 'UTC') CODEC(ZSTD(1)),
     DerivedAt DateTime64(9, 'UTC') CODEC(ZSTD(1))
 ) ENGINE = ReplacingMergeTree(DerivedAt)
 ORDER BY (Bucket, OrderId)
@@ -111,7 +114,7 @@ SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory 
 CREATE MATERIALIZED VIEW IF NOT EXISTS orders_by_bucket_mv TO orders_by_bucket AS
 SELECT
     toUInt16(cityHash64(OrderId) % 4096) AS Bucket, OrderId, Stage, IsOpen,
-    MergedInto != '' AS IsMerged, DerivedAt
+    MergedInto != '' AS IsMerged, LastReceivedAt, DerivedAt
 FROM orders;
 
 CREATE TABLE IF NOT EXISTS settled_counts (

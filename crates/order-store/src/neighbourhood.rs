@@ -15,14 +15,16 @@ use crate::connection::Store;
 use crate::error::StoreError;
 use crate::rows::Touched;
 
-/// Ids of one read; more are read one chunk after the other.
+/// Ids of one read, and bytes of them; more are read one chunk after the other. The store bounds a
+/// statement (16 MiB in `clickhouse-embedded`).
 const IDS_MAX: usize = 10_000;
-/// Orders that a number or a carrier brings along because it may have glued them until now. Of a
-/// number that more orders have, only those that are glued are brought.
+const IDS_BYTES_MAX: usize = 4 << 20;
+/// Orders that a number or a carrier brings along. Of a number that more orders have, as many are
+/// read as it takes to know that it glues none.
 const COMPANIONS_MAX: usize = 8 * NUMBER_ORDERS_MAX;
 /// Orders that one carrier may name before the rest is left out: a trace of so many is a batch,
 /// which glues nothing, and its other orders are not asked for.
-const NAMES_PER_CARRIER_MAX: u32 = 10_000;
+const NAMES_PER_CARRIER_MAX: usize = 10_000;
 
 /// A part of the stitching graph, whole for these orders.
 #[derive(Debug, Default)]
@@ -69,20 +71,27 @@ const ALIASES_OF_ORDERS: &str = "SELECT Alias, AliasKind, Scope, OrderId, \
 const ALIASES: &str = "SELECT Alias, AliasKind, Scope, OrderId, \
     min(order_aliases.Provisional) AS Provisional FROM order_aliases \
     WHERE Alias IN {ids:Array(String)} AND AliasKind != 'shared_number' \
-    GROUP BY Alias, AliasKind, Scope, OrderId";
+    GROUP BY Alias, AliasKind, Scope, OrderId \
+    ORDER BY Alias, AliasKind, Scope, OrderId LIMIT {names_max:UInt32} BY Alias, AliasKind, Scope";
 const NAMINGS_OF_ORDERS: &str = "SELECT OrderId, TraceId, SpanId, \
     min(order_traces.Provisional) AS Provisional FROM order_traces \
     WHERE OrderId IN {ids:Array(String)} GROUP BY OrderId, TraceId, SpanId";
 const NAMINGS: &str = "SELECT OrderId, TraceId, SpanId, \
     min(trace_orders.Provisional) AS Provisional FROM trace_orders \
-    WHERE TraceId IN {ids:Array(String)} GROUP BY OrderId, TraceId, SpanId \
-    ORDER BY TraceId, OrderId, SpanId LIMIT {names_max:UInt32} BY TraceId";
+    WHERE TraceId IN {ids:Array(String)} AND SpanId = '' GROUP BY OrderId, TraceId, SpanId \
+    ORDER BY TraceId, OrderId LIMIT {names_max:UInt32} BY TraceId";
+const SPAN_NAMINGS: &str = "SELECT OrderId, TraceId, SpanId, \
+    min(trace_orders.Provisional) AS Provisional FROM trace_orders \
+    WHERE TraceId IN (SELECT splitByChar('/', arrayJoin({ids:Array(String)}))[1]) \
+    AND (TraceId, SpanId) IN (SELECT (parts[1], parts[2]) FROM (SELECT \
+        splitByChar('/', arrayJoin({ids:Array(String)})) AS parts)) \
+    GROUP BY OrderId, TraceId, SpanId";
 const LINKS: &str = "SELECT DISTINCT TraceId, SpanId, LinkedTraceId, LinkedSpanId \
     FROM trace_links WHERE TraceId IN {ids:Array(String)} UNION DISTINCT \
     SELECT DISTINCT TraceId, SpanId, LinkedTraceId, LinkedSpanId \
     FROM trace_links_by_target WHERE LinkedTraceId IN {ids:Array(String)}";
-const GLUED: &str = "SELECT DISTINCT OrderId FROM orders WHERE OrderId IN {ids:Array(String)} \
-    AND (MergedInto != '' OR notEmpty(OtherIds))";
+const ONE_WITH: &str = "SELECT arrayJoin(arrayPushBack(OtherIds, MergedInto)) AS Id FROM orders \
+    WHERE OrderId IN {ids:Array(String)} AND (MergedInto != '' OR notEmpty(OtherIds))";
 
 /// Reads parts of the graph.
 #[derive(Debug, Clone)]
@@ -134,10 +143,7 @@ impl Loader<'_> {
         while !fresh.is_empty() {
             self.load_orders(&mut near.graph, &fresh).await?;
             near.orders.append(&mut fresh.clone());
-            let mut found = BTreeSet::new();
-            for order in &fresh {
-                found.append(&mut self.companions(&near.graph, order).await?);
-            }
+            let found = self.companions(&near.graph, &fresh).await?;
             fresh = found.difference(&near.orders).cloned().collect();
         }
         let carriers = near.orders.iter().flat_map(|order| near.graph.carriers_of(order));
@@ -161,7 +167,15 @@ impl Loader<'_> {
         if carriers.is_empty() {
             return Ok(BTreeSet::new());
         }
-        for row in self.read::<LinkRow>(LINKS, carriers, "find links of traces").await? {
+        let mut spans: BTreeSet<String> = BTreeSet::new();
+        for row in self.read::<LinkRow>(LINKS, carriers, 0, "find links of traces").await? {
+            for (trace, span) in
+                [(&row.trace_id, &row.span_id), (&row.linked_trace_id, &row.linked_span_id)]
+            {
+                if !span.is_empty() && carriers.contains(trace) {
+                    spans.insert(format!("{trace}/{span}"));
+                }
+            }
             graph.add_link(Link {
                 carrier: row.trace_id,
                 span_id: row.span_id,
@@ -169,6 +183,8 @@ impl Loader<'_> {
                 other_span_id: row.linked_span_id,
             });
         }
+        let named = self.read::<NamingRow>(SPAN_NAMINGS, &spans, 0, "find orders of spans").await?;
+        named.into_iter().for_each(|row| add_naming(graph, row));
         let ends = carriers.iter().flat_map(|carrier| graph.linked_with(carrier));
         let found: BTreeSet<String> = ends.filter(|end| !seen.contains(*end)).cloned().collect();
         seen.extend(found.iter().cloned());
@@ -185,8 +201,8 @@ impl Loader<'_> {
         for order in orders {
             graph.add_order(order);
         }
-        let aliases = self.read::<AliasRow>(ALIASES_OF_ORDERS, orders, "find names of orders");
-        let namings = self.read::<NamingRow>(NAMINGS_OF_ORDERS, orders, "find traces of orders");
+        let aliases = self.read::<AliasRow>(ALIASES_OF_ORDERS, orders, 0, "find names of orders");
+        let namings = self.read::<NamingRow>(NAMINGS_OF_ORDERS, orders, 0, "find traces of orders");
         let (aliases, namings) = tokio::try_join!(aliases, namings)?;
         let mut keys: BTreeSet<String> = BTreeSet::new();
         let mut traces: BTreeSet<String> = BTreeSet::new();
@@ -201,7 +217,8 @@ impl Loader<'_> {
             add_naming(graph, row);
         }
         keys.extend(orders.iter().flat_map(|order| graph.number_keys(order).collect::<Vec<_>>()));
-        let others = self.read::<AliasRow>(ALIASES, &keys, "find orders by name");
+        let others =
+            self.read::<AliasRow>(ALIASES, &keys, COMPANIONS_MAX + 1, "find orders by name");
         let names = self.read_namings(&traces);
         let (others, names) = tokio::try_join!(others, names)?;
         others.into_iter().for_each(|row| add_alias(graph, row));
@@ -209,20 +226,26 @@ impl Loader<'_> {
         Ok(())
     }
 
-    /// The orders that are, or may have been until now, one with this one.
-    async fn companions(&self, graph: &Graph, order: &str) -> Result<BTreeSet<String>, StoreError> {
-        let mut found = BTreeSet::new();
-        for key in graph.number_keys(order) {
-            let orders = graph.orders_of_number(&key);
-            if orders.len() <= COMPANIONS_MAX {
-                found.extend(orders.into_iter().cloned());
-            } else {
-                let orders = orders.into_iter().cloned().collect();
-                let glued = self.read::<String>(GLUED, &orders, "find orders glued until now");
-                found.extend(glued.await?);
+    /// The orders that are, or have been until now, one with any of these.
+    async fn companions(
+        &self,
+        graph: &Graph,
+        orders: &BTreeSet<String>,
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let until_now = self.read::<String>(ONE_WITH, orders, 0, "find orders glued until now");
+        let mut found: BTreeSet<String> = until_now.await?.into_iter().collect();
+        found.remove("");
+        let keys: BTreeSet<String> =
+            orders.iter().flat_map(|order| graph.number_keys(order).collect::<Vec<_>>()).collect();
+        for key in keys {
+            let of_number = graph.orders_of_number(&key);
+            if of_number.len() <= COMPANIONS_MAX {
+                found.extend(of_number.into_iter().cloned());
             }
         }
-        for carrier in graph.carriers_of(order).filter(|c| graph.names_provisionally(c)) {
+        let carriers: BTreeSet<&String> =
+            orders.iter().flat_map(|order| graph.carriers_of(order)).collect();
+        for carrier in carriers.into_iter().filter(|c| graph.names_provisionally(c)) {
             found.extend(graph.named_by(carrier).take(COMPANIONS_MAX).cloned());
         }
         Ok(found)
@@ -238,7 +261,8 @@ impl Loader<'_> {
             carriers.iter().partition(|carrier| message_of(carrier).is_some());
         let keys = messages.into_iter().filter_map(|c| message_of(c)).map(str::to_owned).collect();
         let traces = traces.into_iter().cloned().collect();
-        let aliases = self.read::<AliasRow>(ALIASES, &keys, "find orders of messages");
+        let aliases =
+            self.read::<AliasRow>(ALIASES, &keys, NAMES_PER_CARRIER_MAX, "find orders of messages");
         let (aliases, namings) = tokio::try_join!(aliases, self.read_namings(&traces))?;
         let of_messages = aliases.into_iter().filter(|row| row.alias_kind == ALIAS_MESSAGE_ID);
         of_messages.for_each(|row| add_alias(graph, row));
@@ -247,13 +271,15 @@ impl Loader<'_> {
     }
 
     async fn read_namings(&self, traces: &BTreeSet<String>) -> Result<Vec<NamingRow>, StoreError> {
-        self.read::<NamingRow>(NAMINGS, traces, "find orders of traces").await
+        self.read::<NamingRow>(NAMINGS, traces, NAMES_PER_CARRIER_MAX, "find orders of traces")
+            .await
     }
 
     async fn read<T>(
         &self,
         sql: &str,
         ids: &BTreeSet<String>,
+        names_max: usize,
         doing: &'static str,
     ) -> Result<Vec<T>, StoreError>
     where
@@ -261,13 +287,29 @@ impl Loader<'_> {
     {
         let ids: Vec<&String> = ids.iter().filter(|id| !id.is_empty()).collect();
         let mut rows = Vec::new();
-        for chunk in ids.chunks(IDS_MAX) {
+        for chunk in id_chunks(&ids) {
             let query = self.store.client.query(sql).param("ids", chunk);
-            let query = query.param("names_max", NAMES_PER_CARRIER_MAX);
+            let query = query.param("names_max", names_max);
             rows.append(&mut query.fetch_all::<T>().await.map_err(StoreError::doing(doing))?);
         }
         Ok(rows)
     }
+}
+
+/// Ids in chunks that one statement can carry.
+pub(crate) fn id_chunks<'a, 'b>(ids: &'b [&'a String]) -> Vec<&'b [&'a String]> {
+    let mut chunks = Vec::new();
+    let (mut begin, mut bytes) = (0, 0);
+    for (index, id) in ids.iter().enumerate() {
+        if index - begin == IDS_MAX || bytes + id.len() > IDS_BYTES_MAX {
+            chunks.push(&ids[begin..index]);
+            (begin, bytes) = (index, 0);
+        }
+        bytes += id.len();
+    }
+    chunks.push(&ids[begin..]);
+    chunks.retain(|chunk| !chunk.is_empty());
+    chunks
 }
 
 fn add_naming(graph: &mut Graph, row: NamingRow) {

@@ -98,8 +98,8 @@ const TABLES: [(&str, Kept, &str); 15] = [
     ("aliases_of_orders", Kept::Facts, "toDateTime(ReceivedAt)"),
     ("orders", Kept::Facts, "toDateTime(LastReceivedAt)"),
     ("orders_open", Kept::Facts, "toDateTime(LastReceivedAt)"),
-    ("orders_settled", Kept::Facts, "toDateTime(DerivedAt)"),
-    ("orders_by_bucket", Kept::Facts, "toDateTime(DerivedAt)"),
+    ("orders_settled", Kept::Facts, "toDateTime(LastReceivedAt)"),
+    ("orders_by_bucket", Kept::Facts, "toDateTime(LastReceivedAt)"),
     ("alert_history", Kept::Facts, "toDateTime(FirstReceivedAt)"),
 ];
 

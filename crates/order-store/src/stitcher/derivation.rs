@@ -1,6 +1,7 @@
 //! One derivation: the state of some orders, again, from all their facts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::iter::Peekable;
 
 use order_model::graph::{Group, Through};
 use order_model::{fold, judge};
@@ -12,9 +13,7 @@ use crate::error::StoreError;
 use crate::neighbourhood::{Loader, Neighbourhood};
 use crate::schema::without_comments;
 
-/// Ids and carriers of one portion: its questions carry each of them, about 50 bytes each. A
-/// single order may have more, up to the store's bound on a statement (16 MiB in
-/// `clickhouse-embedded`: some 300,000 carriers).
+/// Ids and carriers after which a portion is full; a single order may have more.
 const PORTION_IDS_MAX: usize = 20_000;
 
 /// Orders with their carriers.
@@ -31,19 +30,38 @@ impl Stitcher {
         // The ticket comes first: what is read after it is at least as new.
         let (ticket, lifecycle_at) =
             tokio::try_join!(self.store_clock(), self.lifecycle_generation())?;
+        // So does what was written by then: a clock that was set back must not let an older row
+        // win. What is written later has a later ticket, or knows less.
+        let versions = self.versions(orders, ticket).await?;
         let near = Loader { store: &self.store }.load(orders).await?;
         let moment = Moment { ticket, lifecycle_at };
         let mut derived = 0;
-        for portion in portions(&near) {
-            derived += self.derive_portion(&portion, moment, recount).await?;
+        let mut groups = groups(&near).into_iter().peekable();
+        while groups.peek().is_some() {
+            // One portion at a time: the carriers of all at once may be many.
+            let portion = next_portion(&near, &mut groups);
+            derived += self.derive_portion(&portion, moment, &versions, recount).await?;
         }
         Ok(derived)
+    }
+
+    /// What the new rows of these orders are versioned by: the ticket, or just above the newest
+    /// row that is there before any fact is read.
+    async fn versions(
+        &self,
+        orders: &BTreeSet<String>,
+        ticket: i64,
+    ) -> Result<HashMap<String, i64>, StoreError> {
+        let ids: Vec<&String> = orders.iter().collect();
+        let above = Facts::told_above(&self.store, &ids, ticket).await?;
+        Ok(above.into_iter().map(|(id, derived_at)| (id, derived_at + 1)).collect())
     }
 
     async fn derive_portion(
         &self,
         portion: &Portion,
         moment: Moment,
+        versions: &HashMap<String, i64>,
         recount: bool,
     ) -> Result<usize, StoreError> {
         let ids: Vec<&String> = portion.iter().flat_map(|(group, _)| &group.members).collect();
@@ -67,7 +85,8 @@ impl Stitcher {
             // An id that nothing names has no row: a companion whose facts are still under way.
             for id in group.members.iter().filter(|id| facts.traits(id).is_some()) {
                 let told = facts.told(id);
-                let row = derived.row(id, told, moment);
+                let version = versions.get(id).copied().unwrap_or(moment.ticket);
+                let row = derived.row(id, version, told, moment);
                 if recount || row.is_settled() || told.is_some_and(|told| told.is_open == 0) {
                     buckets.extend(facts.traits(id).map(|traits| traits.bucket));
                 }
@@ -109,27 +128,31 @@ impl Stitcher {
     }
 }
 
-/// Groups and their carriers, in portions that a question can carry.
-fn portions(near: &Neighbourhood) -> Vec<Portion> {
+/// The orders of a neighbourhood, each with all of its ids.
+fn groups(near: &Neighbourhood) -> Vec<Group> {
     let mut placed: BTreeSet<String> = BTreeSet::new();
-    let mut portions: Vec<Portion> = Vec::new();
-    let mut size = 0;
+    let mut groups = Vec::new();
     for order in &near.orders {
-        if placed.contains(order) {
-            continue;
-        }
-        let group = near.graph.group_of(order);
-        placed.extend(group.members.iter().cloned());
-        let carriers = near.graph.carriers_of_group(&group);
-        let ids = group.members.len() + carriers.len();
-        if portions.is_empty() || size + ids > PORTION_IDS_MAX {
-            portions.push(Vec::new());
-            size = 0;
-        }
-        size += ids;
-        if let Some(portion) = portions.last_mut() {
-            portion.push((group, carriers));
+        if !placed.contains(order) {
+            let group = near.graph.group_of(order);
+            placed.extend(group.members.iter().cloned());
+            groups.push(group);
         }
     }
-    portions
+    groups
+}
+
+/// The next orders with their carriers, as many as a question can carry.
+fn next_portion(
+    near: &Neighbourhood,
+    groups: &mut Peekable<impl Iterator<Item = Group>>,
+) -> Portion {
+    let mut portion = Portion::new();
+    let mut size = 0;
+    while let Some(group) = groups.next_if(|_| size < PORTION_IDS_MAX) {
+        let carriers = near.graph.carriers_of_group(&group);
+        size += group.members.len() + carriers.len();
+        portion.push((group, carriers));
+    }
+    portion
 }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::UnixMillis;
 use crate::connection::Store;
 use crate::error::StoreError;
+use crate::neighbourhood::id_chunks;
 
 /// Facts by whatever tells their order: its id, or a carrier.
 #[derive(Debug, Default)]
@@ -83,7 +84,7 @@ pub(super) struct OrderFacts {
 }
 
 const SIGNAL_COLUMNS: &str = "Signal, Stage, EventTime, ReceivedAt, Source, Attempt, \
-    Evidence['worker'] AS Worker, Evidence['error'] AS Error FROM order_events";
+    Worker, Error FROM order_events";
 const TRAITS: &str = "SELECT OrderId, max(order_traces.HasModel) AS HasModel, \
     max(order_traces.Kind) AS Kind, max(order_traces.Channel) AS Channel, \
     max(order_traces.ReceivedAt) AS LastReceivedAt, min(order_traces.Start) AS Start, \
@@ -141,6 +142,17 @@ impl Facts {
         facts.traits = traits.into_iter().map(|row| (row.order_id.clone(), row)).collect();
         facts.told = told.into_iter().map(|row| (row.order_id.clone(), row)).collect();
         Ok(facts)
+    }
+
+    /// The newest rows of these ids that are not older than a ticket, by when they were derived.
+    pub(super) async fn told_above(
+        store: &Store,
+        ids: &[&String],
+        ticket: i64,
+    ) -> Result<Vec<(String, i64)>, StoreError> {
+        let told = read::<Told>(store, TOLD, ids, "read the states of orders").await?;
+        let newer = told.into_iter().filter(|told| told.derived_at >= ticket);
+        Ok(newer.map(|told| (told.order_id, told.derived_at)).collect())
     }
 
     /// What the namings of an id say.
@@ -210,9 +222,10 @@ async fn read<T: RowOwned + RowRead>(
     ids: &[&String],
     doing: &'static str,
 ) -> Result<Vec<T>, StoreError> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
+    let mut rows = Vec::new();
+    for chunk in id_chunks(ids) {
+        let query = store.client().query(sql).param("ids", chunk);
+        rows.append(&mut query.fetch_all::<T>().await.map_err(StoreError::doing(doing))?);
     }
-    let query = store.client().query(sql).param("ids", ids);
-    query.fetch_all::<T>().await.map_err(StoreError::doing(doing))
+    Ok(rows)
 }

@@ -100,8 +100,14 @@ pub(super) struct Derived<'a> {
 }
 
 impl Derived<'_> {
-    /// The row of one of the order's ids, over the newest row that is told of it.
-    pub(super) fn row(&self, id: &str, told: Option<&Told>, moment: Moment) -> StateRow {
+    /// The row of one of the order's ids; `told` is its newest row.
+    pub(super) fn row(
+        &self,
+        id: &str,
+        version: i64,
+        told: Option<&Told>,
+        moment: Moment,
+    ) -> StateRow {
         let Self { group, facts, state, judgement, .. } = self;
         let shown = group.order_id == id;
         let open = shown && (!judgement.settled(moment.ticket) || state.refold_at.is_some());
@@ -131,7 +137,7 @@ impl Derived<'_> {
             is_open: u8::from(open),
             announced: u8::from(announced),
             lifecycle_at: moment.lifecycle_at,
-            derived_at: told.map_or(moment.ticket, |told| moment.ticket.max(told.derived_at + 1)),
+            derived_at: version,
             ..StateRow::default()
         };
         self.fill_judgement(&mut row);

@@ -40,6 +40,12 @@ pub struct SweepState {
 }
 
 impl SweepState {
+    /// Whether the first sweep is done: only then does the stitcher speak for what it stitched.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.began
+    }
+
     /// Lets the next sweep go through what any stitcher may have left, this one among them.
     pub fn begin_again(&mut self) {
         self.began = false;
@@ -100,6 +106,8 @@ impl Stitcher {
         } else {
             running.iter().map(|peer| peer.stitched_until).min()
         };
+        // What is due is not to wait for a takeover that fails.
+        stitched.orders += self.derive_all(&self.due().await?, false).await?.orders;
         if let Some(since) = since {
             stitched.orders += self.take_over((since - INSERT_MAX_MS).max(0)).await?.orders;
         }
@@ -108,8 +116,16 @@ impl Stitcher {
             self.record(StitcherRow { said_at: now, stopped: 1, ..peer.copy() }).await?;
         }
         state.began = true;
-        stitched.orders += self.derive_all(&self.due().await?, false).await?.orders;
         Ok(stitched)
+    }
+
+    /// Derives every order whose facts are newer than its state, or that has none: what was missed
+    /// in spite of all.
+    ///
+    /// # Errors
+    /// As [`Stitcher::stitch`].
+    pub async fn derive_missed(&self) -> Result<Stitched, StoreError> {
+        self.take_over(0).await
     }
 
     /// Says how far this stitcher has come. Until it says so for the first time, nobody takes its

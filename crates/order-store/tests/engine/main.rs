@@ -6,6 +6,7 @@ mod server;
 mod oracle;
 mod store;
 mod rules;
+mod traps;
 mod migrations;
 mod retention;
 mod cluster;
