@@ -24,7 +24,7 @@ const STUCK_STAGE: Stage = Stage::CalculationRunning;
 /// The stage at which a new order appears.
 const MOVED_STAGE: Stage = Stage::ManufacturingStarted;
 /// Screenshots of every page: pages, languages, appearances, devices.
-const SCREENSHOTS: usize = 9 * 2 * 2 * 2;
+const SCREENSHOTS: usize = 12 * 2 * 2 * 2;
 
 /// What the walk says.
 #[derive(Debug, Deserialize)]
