@@ -2,6 +2,7 @@
 //!
 //! Pure: the stitcher reads an order's facts, asks this module, and writes the answer down.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::keys::{CHANNEL_B2B, CHANNEL_B2C, KIND_READY_MADE};
@@ -23,6 +24,10 @@ pub enum SignalKind {
     /// A message about the order was taken from this destination.
     TakenOver(String),
 }
+
+/// Most signals of one order that count, the latest; a real order has dozens. More come from a
+/// mistake or an attack, and are kept as facts.
+pub const SIGNALS_MAX: usize = 10_000;
 
 /// One signal of an order. Its identity is (kind, event time, source).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -225,8 +230,9 @@ fn nanos(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// One signal per identity; of repeats the highest attempt and the first receipt are kept, and the
-/// least evidence that says something.
+/// One signal per identity; of repeats the highest attempt, the first receipt and the greatest
+/// text are kept. Each is a maximum or a minimum, so that the store may join repeats in any order,
+/// and any part of them, beforehand.
 fn unique(signals: &[StageSignal]) -> Vec<StageSignal> {
     let mut identities: BTreeMap<(SignalKind, UnixNanos, String), StageSignal> = BTreeMap::new();
     for signal in signals {
@@ -236,12 +242,17 @@ fn unique(signals: &[StageSignal]) -> Vec<StageSignal> {
         known.received_at = signal.received_at.min(known.received_at);
         for (kept, text) in [(&mut known.worker, &signal.worker), (&mut known.error, &signal.error)]
         {
-            if (text.is_empty(), text) < (kept.is_empty(), &*kept) {
+            if text > kept {
                 kept.clone_from(text);
             }
         }
     }
-    identities.into_values().collect()
+    let mut signals: Vec<StageSignal> = identities.into_values().collect();
+    if signals.len() > SIGNALS_MAX {
+        signals.sort_by_cached_key(|s| (Reverse(s.event_time), s.kind.clone(), s.source.clone()));
+        signals.truncate(SIGNALS_MAX);
+    }
+    signals
 }
 
 fn stage_of(signal: &StageSignal) -> Option<&str> {

@@ -17,6 +17,10 @@ pub const NUMBER_ORDERS_MAX: usize = 8;
 /// More order ids than this are never one order, whatever their numbers say: each stays alone.
 pub const GROUP_ORDERS_MAX: usize = 16;
 
+/// A message that more orders than this name is many messages: a sender that counts from one, or
+/// says the same each time. Its id finds the orders and brings them nothing.
+pub const MESSAGE_ORDERS_MAX: usize = 1_000;
+
 /// An order adopts at most this many carriers that name nobody, the nearest first and of these the
 /// least: more hang on it only by a mistake or in an attack, and would be written for each order
 /// of a batch.
@@ -173,6 +177,17 @@ impl Graph {
         self.links.get(carrier).into_iter().flatten().map(|link| &link.other)
     }
 
+    /// The orders that a carrier's links meet: those that the span at the other end names, or,
+    /// when it names none, all that the other carrier names.
+    pub fn orders_met(&self, carrier: &str) -> impl Iterator<Item = &String> {
+        let links = self.links.get(carrier).into_iter().flatten();
+        links.flat_map(|link| {
+            let spans = self.names.get(&link.other);
+            let met = spans.and_then(|spans| spans.get(&link.other_span_id));
+            met.or_else(|| self.whole(&link.other)).into_iter().flat_map(BTreeMap::keys)
+        })
+    }
+
     /// Every number that an order has, or is.
     pub fn number_keys(&self, order_id: &str) -> impl Iterator<Item = String> {
         let own = self.numbers_of.get(order_id).into_iter().flatten();
@@ -269,7 +284,8 @@ impl Graph {
     pub fn carriers_of_group(&self, group: &Group) -> BTreeMap<String, Through> {
         let mut carriers: BTreeMap<String, Through> = BTreeMap::new();
         for member in &group.members {
-            carriers.extend(self.carriers_of(member).map(|c| (c.clone(), Through::Named)));
+            let named = self.carriers_of(member).filter(|carrier| !self.is_reused(carrier));
+            carriers.extend(named.map(|carrier| (carrier.clone(), Through::Named)));
         }
         let mut frontier: Vec<String> = carriers.keys().cloned().collect();
         let carriers_max = carriers.len() + ADOPTED_MAX;
@@ -288,6 +304,12 @@ impl Graph {
             frontier = next;
         }
         carriers
+    }
+
+    /// Whether a carrier is a message whose id so many orders have that it is no id.
+    fn is_reused(&self, carrier: &str) -> bool {
+        message_of(carrier).is_some()
+            && self.whole(carrier).is_some_and(|orders| orders.len() > MESSAGE_ORDERS_MAX)
     }
 
     /// Whether a span speaks for the group: it names one of its ids, or nobody.

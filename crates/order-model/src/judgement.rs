@@ -186,17 +186,22 @@ impl Judgement {
         ended || self.abandoned_at.is_some_and(|at| at <= now)
     }
 
-    /// The derived states at `as_of`.
+    /// The derived states at `as_of`. Of an order that has ended for good nothing is waited for:
+    /// it may be abandoned, and is nothing else.
     #[must_use]
     pub fn marks(&self, lifecycle: &Lifecycle, state: &OrderState, as_of: UnixNanos) -> Marks {
         let passed = |at: Option<UnixNanos>| at.is_some_and(|at| at <= as_of);
+        let abandoned = passed(self.abandoned_at);
+        if self.settled(as_of) {
+            return Marks { abandoned, ..Marks::default() };
+        }
         let stuck = passed(self.stuck_at);
         Marks {
             stuck,
             late: !stuck && (passed(self.late_at) || passed(self.overdue_at)),
             lost_in_handover: passed(state.handover.as_ref().map(|handover| handover.lost_at)),
             retrying: state.calculation.as_ref().is_some_and(|c| c.retrying_since.is_some()),
-            abandoned: passed(self.abandoned_at),
+            abandoned,
             not_confirmed: passed(self.not_confirmed_at),
             unknown: lifecycle.rank(&state.stage) == 0,
         }

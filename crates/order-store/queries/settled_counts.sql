@@ -2,8 +2,7 @@
 INSERT INTO settled_counts
 SELECT
     Bucket, counts.1 AS Stages, counts.2 AS Orders, merged AS Merged,
-    fromUnixTimestamp64Nano(
-        greatest({as_of_nanos:Int64}, toUnixTimestamp64Nano(told.ToldAt) + 1), 'UTC') AS DerivedAt
+    fromUnixTimestamp64Nano({version:Int64}, 'UTC') AS DerivedAt
 FROM (
     SELECT
         Bucket,
@@ -11,7 +10,3 @@ FROM (
         countIf(IsMerged = 1) AS merged
     FROM orders_by_bucket FINAL WHERE Bucket IN {buckets:Array(UInt16)} GROUP BY Bucket
 ) AS counted
-LEFT JOIN (
-    SELECT Bucket AS ToldBucket, max(DerivedAt) AS ToldAt FROM settled_counts
-    WHERE Bucket IN {buckets:Array(UInt16)} GROUP BY Bucket
-) AS told ON told.ToldBucket = counted.Bucket

@@ -7,24 +7,27 @@
 
 -- One row per signal of an order. Its identity is (OrderId, Signal, Stage, EventTime, Source);
 -- readers fold by it. OrderId is empty when only a carrier is known, and Carrier when the order is.
+-- Repeats may differ in what they say beside it: a merge joins them by the rule of the fold, so that
+-- it changes no answer.
 CREATE TABLE IF NOT EXISTS order_events (
     OrderId String CODEC(ZSTD(1)),
     Carrier String CODEC(ZSTD(1)),
     Signal LowCardinality(String),
     Stage LowCardinality(String),
     EventTime DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),
-    ReceivedAt DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    ReceivedAt SimpleAggregateFunction(min, DateTime64(3, 'UTC')) CODEC(Delta, ZSTD(1)),
     Source LowCardinality(String),
     TraceId String CODEC(ZSTD(1)),
     SpanId String CODEC(ZSTD(1)),
-    Attempt UInt32 CODEC(T64, ZSTD(1)),
-    Evidence Map(LowCardinality(String), String) CODEC(ZSTD(1)),
+    Attempt SimpleAggregateFunction(max, UInt32) CODEC(T64, ZSTD(1)),
+    Evidence SimpleAggregateFunction(max, Map(String, String)) CODEC(ZSTD(1)),
     -- What the fold reads of the evidence: to read a map for it costs twice as much.
-    Worker String MATERIALIZED Evidence['worker'] CODEC(ZSTD(1)),
-    Error String MATERIALIZED Evidence['error'] CODEC(ZSTD(1)),
-    InsertedAt DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    Worker SimpleAggregateFunction(max, String) MATERIALIZED Evidence['worker'] CODEC(ZSTD(1)),
+    Error SimpleAggregateFunction(max, String) MATERIALIZED Evidence['error'] CODEC(ZSTD(1)),
+    InsertedAt SimpleAggregateFunction(max, DateTime64(3, 'UTC')) DEFAULT now64(3, 'UTC')
+        CODEC(Delta, ZSTD(1)),
     INDEX inserted InsertedAt TYPE minmax GRANULARITY 16
-) ENGINE = ReplacingMergeTree
+) ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(ReceivedAt)
 ORDER BY (OrderId, Carrier, EventTime, Stage, Signal, Source, TraceId, SpanId)
 TTL toDateTime(ReceivedAt) + INTERVAL 5 YEAR
@@ -33,20 +36,22 @@ SETTINGS ttl_only_drop_parts = 1, index_granularity = 128,
          non_replicated_deduplication_window = 100000,
          fsync_after_insert = 1, fsync_part_directory = 1;
 
--- Signs of life of long work: the latest of each worker and attempt.
+-- Signs of life of long work: the latest of each worker and attempt. One of a clock that is ahead
+-- does not hide those that were in time.
 CREATE TABLE IF NOT EXISTS order_heartbeats (
     OrderId String CODEC(ZSTD(1)),
     Carrier String CODEC(ZSTD(1)),
     Source LowCardinality(String),
     Worker String CODEC(ZSTD(1)),
     Attempt UInt32,
+    Ahead UInt8 DEFAULT LastAt > ReceivedAt,
     LastAt SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(ZSTD(1)),
     ReceivedAt SimpleAggregateFunction(max, DateTime64(3, 'UTC')) CODEC(ZSTD(1)),
     InsertedAt SimpleAggregateFunction(max, DateTime64(3, 'UTC')) DEFAULT now64(3, 'UTC')
         CODEC(ZSTD(1)),
     INDEX inserted InsertedAt TYPE minmax GRANULARITY 16
 ) ENGINE = AggregatingMergeTree
-ORDER BY (OrderId, Carrier, Source, Worker, Attempt)
+ORDER BY (OrderId, Carrier, Source, Worker, Attempt, Ahead)
 TTL toDateTime(ReceivedAt) + INTERVAL 1 YEAR
 SETTINGS index_granularity = 128,
          min_compress_block_size = 8192, max_compress_block_size = 16384, non_replicated_deduplication_window = 100000,

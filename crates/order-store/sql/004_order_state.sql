@@ -63,7 +63,8 @@ CREATE TABLE IF NOT EXISTS orders (
     Announced UInt8,
     -- The generation of the lifecycle that it was derived by.
     LifecycleAt DateTime64(6, 'UTC') CODEC(ZSTD(1)),
-    DerivedAt DateTime64(9, 'UTC') CODEC(ZSTD(1))
+    DerivedAt DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    INDEX linked LinkedTraces TYPE bloom_filter GRANULARITY 16
 ) ENGINE = ReplacingMergeTree(DerivedAt)
 ORDER BY OrderId
 SETTINGS index_granularity = 128,

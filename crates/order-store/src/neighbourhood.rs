@@ -93,6 +93,15 @@ const LINKS: &str = "SELECT DISTINCT TraceId, SpanId, LinkedTraceId, LinkedSpanI
 const ONE_WITH: &str = "SELECT arrayJoin(arrayPushBack(OtherIds, MergedInto)) AS Id FROM orders \
     WHERE OrderId IN {ids:Array(String)} AND (MergedInto != '' OR notEmpty(OtherIds))";
 
+/// Which ends of links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    /// Those at the carriers whose links are read.
+    Near,
+    /// The others, too.
+    Both,
+}
+
 /// Reads parts of the graph.
 #[derive(Debug, Clone)]
 pub(crate) struct Loader<'a> {
@@ -120,15 +129,9 @@ impl Loader<'_> {
         }
         let mut frontier = seen.clone();
         for _ in 0..HOPS_MAX {
-            let found = self.beyond(&mut graph, &frontier, &mut seen).await?;
-            frontier = BTreeSet::new();
-            for carrier in found {
-                if graph.names_any(&carrier) {
-                    orders.extend(graph.named_by(&carrier).cloned());
-                } else {
-                    frontier.insert(carrier);
-                }
-            }
+            let found = self.beyond(&mut graph, &frontier, &mut seen, Ends::Both).await?;
+            orders.extend(frontier.iter().flat_map(|carrier| graph.orders_met(carrier)).cloned());
+            frontier = found.into_iter().filter(|carrier| !graph.names_any(carrier)).collect();
         }
         Ok(orders)
     }
@@ -150,19 +153,20 @@ impl Loader<'_> {
         let mut frontier: BTreeSet<String> = carriers.cloned().collect();
         let mut seen = frontier.clone();
         for _ in 0..HOPS_MAX {
-            let found = self.beyond(&mut near.graph, &frontier, &mut seen).await?;
+            let found = self.beyond(&mut near.graph, &frontier, &mut seen, Ends::Near).await?;
             frontier = found.into_iter().filter(|c| !near.graph.names_any(c)).collect();
         }
         Ok(near)
     }
 
     /// The carriers at the other ends of these carriers' links that were not seen yet, with the
-    /// orders they name.
+    /// orders they name. The spans at these ends of the links are asked what they name.
     async fn beyond(
         &self,
         graph: &mut Graph,
         carriers: &BTreeSet<String>,
         seen: &mut BTreeSet<String>,
+        ends: Ends,
     ) -> Result<BTreeSet<String>, StoreError> {
         if carriers.is_empty() {
             return Ok(BTreeSet::new());
@@ -172,7 +176,7 @@ impl Loader<'_> {
             for (trace, span) in
                 [(&row.trace_id, &row.span_id), (&row.linked_trace_id, &row.linked_span_id)]
             {
-                if !span.is_empty() && carriers.contains(trace) {
+                if !span.is_empty() && (ends == Ends::Both || carriers.contains(trace)) {
                     spans.insert(format!("{trace}/{span}"));
                 }
             }
@@ -185,8 +189,8 @@ impl Loader<'_> {
         }
         let named = self.read::<NamingRow>(SPAN_NAMINGS, &spans, 0, "find orders of spans").await?;
         named.into_iter().for_each(|row| add_naming(graph, row));
-        let ends = carriers.iter().flat_map(|carrier| graph.linked_with(carrier));
-        let found: BTreeSet<String> = ends.filter(|end| !seen.contains(*end)).cloned().collect();
+        let others = carriers.iter().flat_map(|carrier| graph.linked_with(carrier));
+        let found: BTreeSet<String> = others.filter(|end| !seen.contains(*end)).cloned().collect();
         seen.extend(found.iter().cloned());
         self.load_names(graph, &found).await?;
         Ok(found)

@@ -298,10 +298,8 @@ impl Batch {
                 touched.orders.insert(order_id.clone());
             }
         }
-        for row in &self.trace_links {
-            touched.carriers.insert(row.trace_id.clone());
-            touched.carriers.insert(row.linked_trace_id.clone());
-        }
+        // The far end is found over the link, and there only the orders that the link meets.
+        touched.carriers.extend(self.trace_links.iter().map(|row| row.trace_id.clone()));
         touched
     }
 }

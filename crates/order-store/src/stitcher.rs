@@ -12,6 +12,7 @@ mod sweep;
 mod conservation;
 
 use std::collections::BTreeSet;
+use std::ops::AddAssign;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -43,6 +44,16 @@ pub struct Stitcher {
 pub struct Stitched {
     /// Ids derived.
     pub orders: usize,
+    /// Orders that the store refused to derive; each is logged. They are derived again when they
+    /// are touched.
+    pub refused: usize,
+}
+
+impl AddAssign for Stitched {
+    fn add_assign(&mut self, other: Self) {
+        self.orders += other.orders;
+        self.refused += other.refused;
+    }
 }
 
 impl Stitcher {
@@ -83,8 +94,37 @@ impl Stitcher {
         let orders: Vec<&String> = orders.iter().filter(|order| !order.is_empty()).collect();
         let mut stitched = Stitched::default();
         for chunk in orders.chunks(STITCH_ORDERS_MAX) {
-            let chunk = chunk.iter().map(|order| (*order).clone()).collect();
-            stitched.orders += self.derive(&chunk, recount).await?;
+            stitched += self.derive_or_halve(chunk, recount).await?;
+        }
+        Ok(stitched)
+    }
+
+    /// Derives these orders; those that the store refuses for good are found by halving, so that
+    /// they hold up nobody else.
+    async fn derive_or_halve(
+        &self,
+        orders: &[&String],
+        recount: bool,
+    ) -> Result<Stitched, StoreError> {
+        let mut stitched = Stitched::default();
+        let mut pending = vec![orders];
+        while let Some(part) = pending.pop() {
+            let chunk = part.iter().map(|order| (*order).clone()).collect();
+            match self.derive(&chunk, recount).await {
+                Ok(derived) => stitched.orders += derived,
+                Err(error) if error.is_retryable() => return Err(error),
+                Err(error) => match part {
+                    [order] => {
+                        let error = &error as &dyn std::error::Error;
+                        tracing::error!(order, error, "not derived, and given up");
+                        stitched.refused += 1;
+                    }
+                    _ => {
+                        let (left, right) = part.split_at(part.len() / 2);
+                        pending.extend([left, right]);
+                    }
+                },
+            }
         }
         Ok(stitched)
     }

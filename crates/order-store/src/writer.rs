@@ -75,6 +75,8 @@ where
         .with_setting("insert_deduplicate", "1")
         .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1")
         .with_setting("async_insert", "0")
+        // Each view writes a part and waits for the disk: they wait together.
+        .with_setting("parallel_view_processing", "1")
         // Rows of one identity fold by merge: folding them on insert, too, costs as much again.
         .with_setting("optimize_on_insert", "0")
         .with_setting("max_insert_block_size", BLOCK_ROWS_MAX)

@@ -129,8 +129,14 @@ impl Reading<'_> {
             || self.inner_sets().any(|found| !found.message_key.is_empty())
     }
 
-    /// What the span does with a message, as a signal of the orders that it is about.
+    /// What the span does with a message, as a signal of the orders that it is about. A message
+    /// that could not be sent is nowhere.
     fn passing(&self) -> Option<&'static str> {
+        let failed = self.span.status.as_ref().is_some_and(|s| s.code == StatusCode::Error as i32);
+        self.doing().filter(|signal| !failed || *signal != keys::SIGNAL_HANDED_OVER)
+    }
+
+    fn doing(&self) -> Option<&'static str> {
         if self.is_kind(SpanKind::Producer) {
             return Some(keys::SIGNAL_HANDED_OVER);
         }

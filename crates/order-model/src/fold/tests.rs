@@ -300,14 +300,14 @@ fn the_promise_counts_from_the_first_submission_to_the_first_shipment() {
 
 #[test]
 fn of_repeats_the_most_telling_is_kept() {
-    let once = "model; 0s shop SUBMITTED; 5m mes CALCULATION_RUNNING @w1 #2; \
-        9m mes CALCULATION_FAILED !a";
+    let once = "model; 0s shop SUBMITTED; 5m mes CALCULATION_RUNNING @w2 #2; \
+        9m mes CALCULATION_FAILED !b";
     for repeat in [
         "5m mes CALCULATION_RUNNING",
-        "5m mes CALCULATION_RUNNING @w2 #1",
-        "5m mes CALCULATION_RUNNING @w1 #2 ~3h",
+        "5m mes CALCULATION_RUNNING @w1 #1",
+        "5m mes CALCULATION_RUNNING @w2 #2 ~3h",
         "9m mes CALCULATION_FAILED",
-        "9m mes CALCULATION_FAILED ~3h !b",
+        "9m mes CALCULATION_FAILED ~3h !a",
     ] {
         let now = "now 4h";
         let (alone, twice) = (format!("{once}; {now}"), format!("{once}; {repeat}; {now}"));
@@ -319,6 +319,30 @@ fn of_repeats_the_most_telling_is_kept() {
     // Another source that says the same is another signal, and the same stay.
     let state = Story::of("0s mes PACKAGING; 0s crm PACKAGING").state();
     assert_eq!(state.history.len(), 1);
+}
+
+#[test]
+fn of_too_many_signals_the_latest_count() {
+    let all = SIGNALS_MAX + 500;
+    let signals: Vec<StageSignal> = (0..all)
+        .map(|n| StageSignal {
+            kind: SignalKind::Stage(if n % 2 == 0 { "PACKAGING" } else { "SHIPPED" }.to_owned()),
+            event_time: i64::try_from(n).unwrap() * 10_000_000_000,
+            source: "mes".to_owned(),
+            attempt: 0,
+            received_at: 0,
+            worker: String::new(),
+            error: String::new(),
+        })
+        .collect();
+    let fold = |signals: &[StageSignal]| {
+        fold(&Lifecycle::default(), signals, &[], &OrderTraits::default(), i64::MAX)
+    };
+    let state = fold(&signals);
+    assert_eq!(state.history.len(), SIGNALS_MAX);
+    assert_eq!(state, fold(&signals[500..]));
+    let turned: Vec<StageSignal> = signals.into_iter().rev().collect();
+    assert_eq!(state, fold(&turned));
 }
 
 /// One sentence of a story about moments that lie close together, so that ties are met.

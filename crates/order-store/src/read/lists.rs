@@ -59,17 +59,22 @@ impl Reader {
                 Some(stage) => {
                     self.settled_orders(stage, filter, wanted, from.clone(), as_of).await
                 }
-                None => Ok(Vec::new()),
+                None => Ok(Settled::default()),
             }
         };
         let (mut orders, mut settled) = tokio::try_join!(open, settled)?;
-        orders.append(&mut settled);
+        orders.append(&mut settled.orders);
         orders.sort_by(|a, b| (b.since, &b.order_id).cmp(&(a.since, &a.order_id)));
+        if let Some(end) = &settled.looked_until {
+            orders.retain(|o| (o.since, &o.order_id) >= (end.since, &end.order_id));
+        }
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = orders.len() > limit;
         orders.truncate(limit);
         let last = orders.last().filter(|_| more);
-        let next = last.map(|o| StageCursor { since: o.since, order_id: o.order_id.clone() });
+        let next = last
+            .map(|o| StageCursor { since: o.since, order_id: o.order_id.clone() })
+            .or(settled.looked_until);
         Ok(OrderPage { as_of, orders, next })
     }
 
@@ -118,15 +123,19 @@ impl Reader {
         wanted: u32,
         mut from: Position,
         as_of: UnixMillis,
-    ) -> Result<Vec<OrderSummary>, StoreError> {
+    ) -> Result<Settled, StoreError> {
         let enough = usize::try_from(wanted).unwrap_or(usize::MAX);
         let mut orders: Vec<OrderSummary> = Vec::new();
+        let mut hints_wanted = wanted;
         for _ in 0..HINT_ROUNDS_MAX {
-            let mut hints = self.settled_hints(stage, wanted, &from).await?;
-            let exhausted = hints.len() < enough;
+            let mut hints = self.settled_hints(stage, hints_wanted, &from).await?;
+            let exhausted = hints.len() < usize::try_from(hints_wanted).unwrap_or(usize::MAX);
+            hints_wanted = hints_wanted.saturating_mul(2).min(HINTS_MAX.max(wanted));
             // A state that was derived again left the same hint again.
             hints.dedup_by(|a, b| a.since == b.since && a.order_id == b.order_id);
-            let Some(last) = hints.last() else { break };
+            let Some(last) = hints.last() else {
+                return Ok(Settled { orders, looked_until: None });
+            };
             from = Position { since: last.since, order_id: last.order_id.clone() };
             let ids: Vec<&String> = hints.iter().map(|hint| &hint.order_id).collect();
             let mut found = self.orders_of_ids(&ids, ORDERS_AT, as_of).await?;
@@ -138,10 +147,11 @@ impl Reader {
             });
             orders.append(&mut found);
             if exhausted || orders.len() >= enough {
-                break;
+                return Ok(Settled { orders, looked_until: None });
             }
         }
-        Ok(orders)
+        let looked_until = Some(StageCursor { since: from.since, order_id: from.order_id });
+        Ok(Settled { orders, looked_until })
     }
 
     async fn settled_hints(
@@ -194,10 +204,21 @@ impl Reader {
 /// Rows that come after a [`Position`] in a list; the first part is for the table's own order.
 const BEFORE: &str = "StageSince <= fromUnixTimestamp64Milli({since:Int64}, 'UTC') \
     AND (toUnixTimestamp64Milli(StageSince), OrderId) < ({since:Int64}, {order:String})";
-/// Rounds of hints for one page: so many stale hints in a row end a page early.
+/// Rounds of hints for one page: so many stale hints in a row end a page early, and the next one
+/// goes on behind them.
 const HINT_ROUNDS_MAX: usize = 20;
+/// Hints of one round; each round asks for twice as many as the one before.
+const HINTS_MAX: u32 = 5_000;
 /// No stage begins later: the end of what a `DateTime64(3)` can be compared with.
 const SINCE_MAX: UnixMillis = 9_000_000_000_000;
+
+/// Settled orders of a page.
+#[derive(Debug, Default)]
+struct Settled {
+    orders: Vec<OrderSummary>,
+    /// Where looking ended early, if it did.
+    looked_until: Option<StageCursor>,
+}
 
 /// A place in a list.
 #[derive(Debug, Clone, Row, Deserialize)]

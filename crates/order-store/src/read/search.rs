@@ -61,6 +61,11 @@ struct Candidate {
     matched_by: MatchedBy,
 }
 
+/// 16 bytes in hexadecimal (W3C Trace Context, section 3.2.2.3).
+fn is_trace_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 impl Reader {
     /// At most `limit` orders that the text may mean, the surest first. Parts of ids are only
     /// tried when nothing matches whole.
@@ -74,6 +79,10 @@ impl Reader {
             return Ok(Vec::new());
         }
         let mut candidates = self.whole(&exact, &key, limit).await?;
+        let trace = key.to_lowercase();
+        if candidates.is_empty() && is_trace_id(&trace) {
+            candidates = self.linked(&trace, limit).await?;
+        }
         if candidates.is_empty() && key.chars().count() >= PART_CHARS_MIN {
             candidates = self.part(&key, limit).await?;
         }
@@ -96,6 +105,25 @@ impl Reader {
             .param("key", key)
             .param("trace", key.to_lowercase())
             .param("limit", limit))
+            .await
+    }
+
+    /// Orders that a trace belongs to by links alone.
+    async fn linked(&self, trace: &str, limit: u32) -> Result<Vec<Candidate>, StoreError> {
+        self.store
+            .fetch_all("search for the order of a linked trace", |client| {
+                client
+                    .query(
+                        "SELECT OrderId, 'trace_id' AS MatchedBy FROM ( \
+                         SELECT OrderId, argMax(LinkedTraces, DerivedAt) AS Now FROM orders \
+                         WHERE OrderId IN (SELECT OrderId FROM orders \
+                             WHERE has(LinkedTraces, {trace:String})) GROUP BY OrderId) \
+                         WHERE has(Now, {trace:String}) \
+                         ORDER BY OrderId LIMIT {limit:UInt32}",
+                    )
+                    .param("trace", trace)
+                    .param("limit", limit)
+            })
             .await
     }
 

@@ -103,7 +103,9 @@ impl Stitcher {
             return Ok(());
         }
         let doing = || StoreError::doing("write the states of orders");
-        let mut insert = self.store.client.insert::<StateRow>("orders").await.map_err(doing())?;
+        let insert = self.store.client.insert::<StateRow>("orders").await.map_err(doing())?;
+        // The tables of open and of settled orders wait for the disk together.
+        let mut insert = insert.with_setting("parallel_view_processing", "1");
         for row in rows {
             insert.write(row).await.map_err(doing())?;
         }
@@ -116,11 +118,23 @@ impl Stitcher {
         if buckets.is_empty() {
             return Ok(());
         }
-        let ticket = self.store_clock().await?;
+        // As with states, a clock that was set back must not let an older count win, and what is
+        // there is asked before anything is counted.
+        let told = self
+            .store
+            .client
+            .query(
+                "SELECT toUnixTimestamp64Nano(max(DerivedAt)) FROM settled_counts \
+                 WHERE Bucket IN {buckets:Array(UInt16)}",
+            )
+            .param("buckets", buckets)
+            .fetch_one::<i64>();
+        let told = async { told.await.map_err(StoreError::doing("read what was counted")) };
+        let (ticket, told) = tokio::try_join!(self.store_clock(), told)?;
         self.store
             .client
             .query(&without_comments(super::SETTLED_COUNTS))
-            .param("as_of_nanos", ticket)
+            .param("version", ticket.max(told.saturating_add(1)))
             .param("buckets", buckets)
             .execute()
             .await

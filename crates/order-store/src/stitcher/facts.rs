@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use clickhouse::{Row, RowOwned, RowRead};
-use order_model::fold::{Heartbeat, OrderTraits, SignalKind, StageSignal};
+use order_model::fold::{Heartbeat, OrderTraits, SIGNALS_MAX, SignalKind, StageSignal};
 use order_model::graph::Through;
 use order_model::keys::{SIGNAL_HANDED_OVER, SIGNAL_PRICE_REQUESTED, SIGNAL_STAGE};
 use serde::Deserialize;
@@ -83,6 +83,9 @@ pub(super) struct OrderFacts {
     pub(super) first_named_at: i64,
 }
 
+/// Rows of signals that are read of one order or carrier, the latest: the fold counts half as many,
+/// the others may be repeats that are not merged yet.
+const SIGNAL_ROWS_MAX: usize = 2 * SIGNALS_MAX;
 const SIGNAL_COLUMNS: &str = "Signal, Stage, EventTime, ReceivedAt, Source, Attempt, \
     Worker, Error FROM order_events";
 const TRAITS: &str = "SELECT OrderId, max(order_traces.HasModel) AS HasModel, \
@@ -101,18 +104,19 @@ impl Facts {
         ids: &[&String],
         carriers: &BTreeSet<&String>,
     ) -> Result<Self, StoreError> {
-        let named = format!(
-            "SELECT OrderId AS Owner, {SIGNAL_COLUMNS} WHERE OrderId IN {{ids:Array(String)}}"
-        );
-        let carried = format!(
-            "SELECT Carrier AS Owner, {SIGNAL_COLUMNS} \
-             WHERE OrderId = '' AND Carrier IN {{ids:Array(String)}}"
-        );
+        let signals = |column: &str, of: &str| {
+            format!(
+                "SELECT {column} AS Owner, {SIGNAL_COLUMNS} \
+                 WHERE {of}{column} IN {{ids:Array(String)}} \
+                 ORDER BY EventTime DESC LIMIT {SIGNAL_ROWS_MAX} BY Owner"
+            )
+        };
+        let (named, carried) = (signals("OrderId", ""), signals("Carrier", "OrderId = '' AND "));
         let beats = |column: &str, of: &str| {
             format!(
                 "SELECT {column} AS Owner, Worker, max(order_heartbeats.LastAt) AS LastAt, \
                  max(order_heartbeats.ReceivedAt) AS ReceivedAt FROM order_heartbeats \
-                 WHERE {of}{column} IN {{ids:Array(String)}} GROUP BY Owner, Worker"
+                 WHERE {of}{column} IN {{ids:Array(String)}} GROUP BY Owner, Worker, Ahead"
             )
         };
         let (named_beats, carried_beats) =

@@ -107,9 +107,9 @@ impl Stitcher {
             running.iter().map(|peer| peer.stitched_until).min()
         };
         // What is due is not to wait for a takeover that fails.
-        stitched.orders += self.derive_all(&self.due().await?, false).await?.orders;
+        stitched += self.derive_all(&self.due().await?, false).await?;
         if let Some(since) = since {
-            stitched.orders += self.take_over((since - INSERT_MAX_MS).max(0)).await?.orders;
+            stitched += self.take_over((since - INSERT_MAX_MS).max(0)).await?;
         }
         for peer in silent {
             tracing::warn!(stitcher = peer.stitcher, "took over from a stitcher that fell silent");
@@ -161,14 +161,12 @@ impl Stitcher {
             let page = self.page_of_orders(&after, 0).await?;
             let Some(last) = page.last() else { break };
             after = last.order_id.clone();
-            let ids: Vec<String> = page.into_iter().map(|order| order.order_id).collect();
-            let chunks = ids.chunks(STITCH_ORDERS_MAX);
-            let chunks = chunks.map(|chunk| chunk.iter().cloned().collect::<BTreeSet<_>>());
-            let mut derived = stream::iter(chunks)
-                .map(async |orders| self.derive(&orders, false).await)
+            let ids: Vec<&String> = page.iter().map(|order| &order.order_id).collect();
+            let mut derived = stream::iter(ids.chunks(STITCH_ORDERS_MAX))
+                .map(async |orders| self.derive_or_halve(orders, false).await)
                 .buffer_unordered(RESTITCHED_AT_ONCE);
             while let Some(orders) = derived.next().await {
-                stitched.orders += orders?;
+                stitched += orders?;
             }
             drop(derived);
             told(stitched.orders, &after);
@@ -235,15 +233,15 @@ impl Stitcher {
                 derived.get(&order.order_id).is_none_or(|at| *at < order.at + INSERT_MAX_MS)
             });
             let orders = missed.map(|order| order.order_id).collect();
-            stitched.orders +=
-                self.stitch_counting(&Touched { orders, ..Touched::default() }, true).await?.orders;
+            stitched +=
+                self.stitch_counting(&Touched { orders, ..Touched::default() }, true).await?;
         }
         if since > 0 {
             let (carriers, named) = self.carriers_since(since).await?;
             let mut touched = Touched { carriers, named, ..Touched::default() };
             while !touched.is_empty() {
                 let part = touched.take(STITCH_ORDERS_MAX);
-                stitched.orders += self.stitch_counting(&part, true).await?.orders;
+                stitched += self.stitch_counting(&part, true).await?;
             }
         }
         Ok(stitched)
@@ -307,7 +305,7 @@ impl Stitcher {
              AND InsertedAt >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') \
              UNION DISTINCT SELECT DISTINCT Carrier FROM order_heartbeats WHERE OrderId = '' \
              AND InsertedAt >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') \
-             UNION DISTINCT SELECT arrayJoin([TraceId, LinkedTraceId]) AS Carrier FROM trace_links \
+             UNION DISTINCT SELECT DISTINCT TraceId AS Carrier FROM trace_links \
              WHERE InsertedAt >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')",
         );
         let named = read(

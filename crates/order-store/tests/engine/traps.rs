@@ -3,8 +3,9 @@
 
 use order_model::Lifecycle;
 use order_model::keys::{ALIAS_PARTNER_NUMBER, SIGNAL_STAGE};
+use order_store::read::StageFilter;
 use order_store::rows::{Batch, OrderAliasRow, OrderEventRow, OrderTraceRow, TraceLinkRow};
-use order_store::{Stitcher, Writer};
+use order_store::{Reader, Stitched, Stitcher, Touched, Writer};
 
 use crate::server::Server;
 
@@ -33,19 +34,23 @@ impl Store {
     }
 }
 
+fn now_ms() -> i64 {
+    chrono::Utc::now().timestamp_millis()
+}
+
 fn naming(order: &str, trace: &str, span: &str, provisional: u8) -> OrderTraceRow {
     OrderTraceRow {
         order_id: order.into(),
         trace_id: trace.into(),
         span_id: span.into(),
         provisional,
-        received_at: chrono::Utc::now().timestamp_millis(),
+        received_at: now_ms(),
         ..OrderTraceRow::default()
     }
 }
 
 fn stage(carrier: &str, stage: &str) -> OrderEventRow {
-    let received_at = chrono::Utc::now().timestamp_millis();
+    let received_at = now_ms();
     OrderEventRow {
         carrier: carrier.into(),
         signal: SIGNAL_STAGE.into(),
@@ -75,7 +80,7 @@ async fn of_a_large_batch_only_the_order_of_the_linked_span_is_meant() {
             span_id: "c".into(),
             linked_trace_id: "batch".into(),
             linked_span_id: "s11999".into(),
-            received_at: chrono::Utc::now().timestamp_millis(),
+            received_at: now_ms(),
         }],
         ..Batch::default()
     };
@@ -97,7 +102,7 @@ async fn orders_that_are_one_no_more_are_parted_on_both_sides() {
         alias_kind: ALIAS_PARTNER_NUMBER.into(),
         order_id: "PX7".into(),
         provisional: 1,
-        received_at: chrono::Utc::now().timestamp_millis(),
+        received_at: now_ms(),
         ..OrderAliasRow::default()
     };
     let glued = Batch {
@@ -119,8 +124,8 @@ async fn orders_that_are_one_no_more_are_parted_on_both_sides() {
 async fn an_order_of_very_many_carriers_is_derived_like_any_other() {
     let mut store = Store::start().await;
     let mut batch = Batch::default();
-    for n in 0..90_000 {
-        let trace = format!("{n:0>200}");
+    for n in 0..20_000 {
+        let trace = format!("{n:0>900}");
         batch.order_traces.push(naming("POISON", &trace, "", 0));
     }
     let mut named = stage("", "SHIPPED");
@@ -129,4 +134,151 @@ async fn an_order_of_very_many_carriers_is_derived_like_any_other() {
     store.take(&batch).await;
     let sql = "SELECT Stage FROM orders FINAL WHERE OrderId = 'POISON'";
     assert_eq!(store.ids(sql).await, ["SHIPPED"]);
+}
+
+/// Signals of one identity that say different things: a merge keeps what the fold would.
+#[tokio::test]
+async fn a_merge_of_repeats_changes_no_answer() {
+    let mut store = Store::start().await;
+    let now = now_ms();
+    let first = OrderEventRow {
+        order_id: "A".into(),
+        attempt: 2,
+        received_at: now - 3_000,
+        evidence: vec![("error".into(), "no".into()), ("worker".into(), "w1".into())],
+        ..stage("", "CALCULATION_RUNNING")
+    };
+    let second = OrderEventRow {
+        attempt: 1,
+        received_at: now - 2_000,
+        evidence: vec![("worker".into(), "w2".into())],
+        ..first.clone()
+    };
+    for event in [first, second] {
+        let batch = Batch {
+            order_events: vec![event],
+            order_traces: vec![naming("A", "", "", 0)],
+            ..Batch::default()
+        };
+        store.take(&batch).await;
+    }
+    let state = "SELECT concat(toString(CalculationAttempt), ' ', CalculationWorker) \
+        FROM orders FINAL";
+    let before = store.ids(state).await;
+    assert_eq!(before, ["2 w2"]);
+    let merge = "OPTIMIZE TABLE order_events FINAL";
+    store.server.store.client().query(merge).execute().await.unwrap();
+    let stitcher = Stitcher::new(store.server.store.clone(), Default::default());
+    stitcher.restitch("", |_, _| {}).await.unwrap();
+    assert_eq!(store.ids(state).await, before);
+    let kept = "SELECT concat(toString(Attempt), ' ', Worker, ' ', Error, ' ', \
+        toString(toUnixTimestamp64Milli(ReceivedAt))) FROM order_events";
+    assert_eq!(store.ids(kept).await, [format!("2 w2 no {}", now - 3_000)]);
+}
+
+/// The consumers of a batch come one by one: each touches its own order, not all of the batch.
+#[tokio::test]
+async fn a_consumer_of_a_batch_touches_its_own_order_alone() {
+    let mut store = Store::start().await;
+    let order_traces = (0..50)
+        .flat_map(|n| {
+            let (order, span) = (format!("A{n:02}"), format!("s{n:02}"));
+            [naming(&order, "batch", "", 0), naming(&order, "batch", &span, 0)]
+        })
+        .collect();
+    store.take(&Batch { order_traces, ..Batch::default() }).await;
+    let link = TraceLinkRow {
+        trace_id: "consumer".into(),
+        span_id: "c".into(),
+        linked_trace_id: "batch".into(),
+        linked_span_id: "s07".into(),
+        received_at: now_ms(),
+    };
+    let batch = Batch {
+        trace_links: vec![link],
+        order_events: vec![stage("consumer", "SHIPPED")],
+        ..Batch::default()
+    };
+    Writer::new(store.server.store.clone()).insert(&batch, "consumer").await.unwrap();
+    let stitcher = Stitcher::new(store.server.store.clone(), Default::default());
+    let stitched = stitcher.stitch(&batch.touched()).await.unwrap();
+    assert_eq!(stitched, Stitched { orders: 1, refused: 0 });
+    let shipped = "SELECT OrderId FROM orders FINAL WHERE Stage = 'SHIPPED'";
+    assert_eq!(store.ids(shipped).await, ["A07"]);
+}
+
+/// A trace that belongs to an order by a link alone is searched for like any other.
+#[tokio::test]
+async fn a_linked_trace_finds_the_order() {
+    let mut store = Store::start().await;
+    let (named, linked) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331b7ad6b7169203331");
+    let link = TraceLinkRow {
+        trace_id: linked.into(),
+        linked_trace_id: named.into(),
+        received_at: now_ms(),
+        ..TraceLinkRow::default()
+    };
+    let batch = Batch {
+        order_traces: vec![naming("A", named, "", 0)],
+        trace_links: vec![link],
+        ..Batch::default()
+    };
+    store.take(&batch).await;
+    let reader = Reader::new(store.server.store.clone());
+    for trace in [named.to_owned(), linked.to_uppercase()] {
+        let hits = reader.search(&trace, 9).await.unwrap();
+        let found: Vec<&str> = hits.iter().map(|hit| hit.order.order_id.as_str()).collect();
+        assert_eq!(found, ["A"], "{trace}");
+    }
+    // Once the trace names an order of its own, it is that one's.
+    let batch = Batch { order_traces: vec![naming("B", linked, "", 0)], ..Batch::default() };
+    store.take(&batch).await;
+    let hits = reader.search(linked, 9).await.unwrap();
+    assert_eq!(hits.iter().map(|hit| hit.order.order_id.as_str()).collect::<Vec<_>>(), ["B"]);
+}
+
+/// One order that the store refuses for good holds up nobody but itself.
+#[tokio::test]
+async fn an_order_that_is_refused_holds_up_nobody() {
+    let store = Store::start().await;
+    let refuse = "ALTER TABLE orders ADD CONSTRAINT bad CHECK OrderId != 'A13'";
+    store.server.store.client().query(refuse).execute().await.unwrap();
+    let orders: Vec<String> = (0..40).map(|n| format!("A{n:02}")).collect();
+    let order_traces = orders.iter().map(|order| naming(order, "", "", 0)).collect();
+    let batch = Batch { order_traces, ..Batch::default() };
+    Writer::new(store.server.store.clone()).insert(&batch, "t").await.unwrap();
+    let stitcher = Stitcher::new(store.server.store.clone(), Default::default());
+    let expected = Stitched { orders: 39, refused: 1 };
+    assert_eq!(stitcher.stitch(&batch.touched()).await.unwrap(), expected);
+    assert_eq!(stitcher.restitch("", |_, _| {}).await.unwrap(), expected);
+    let one = Touched { orders: ["A13".to_owned()].into(), ..Touched::default() };
+    let alone = stitcher.stitch(&one).await.unwrap();
+    assert_eq!(alone, Stitched { orders: 0, refused: 1 });
+}
+
+/// A long row of orders that ended and were taken up again lies before the one that is sought.
+#[tokio::test]
+async fn a_list_goes_on_behind_orders_that_were_taken_up_again() {
+    let mut store = Store::start().await;
+    let event = |order: String, name: &str, age_s: i64| {
+        let event = stage("", name);
+        let event_time = event.event_time - age_s * 1_000_000_000;
+        OrderEventRow { order_id: order, event_time, ..event }
+    };
+    let orders: Vec<String> = (0..300).map(|n| format!("A{n:03}")).collect();
+    let order_traces: Vec<OrderTraceRow> =
+        orders.iter().map(|order| naming(order, "", "", 0)).collect();
+    // The first ended first, and is the last of the list.
+    let ended = orders.iter().zip((0..300).rev());
+    let ended = ended.map(|(order, age)| event(order.clone(), "CLOSED", 1_000 + 10 * age));
+    let batch = Batch { order_events: ended.collect(), order_traces, ..Batch::default() };
+    store.take(&batch).await;
+    let again = orders[1..].iter().map(|o| event(o.clone(), "PACKAGING", 1)).collect();
+    let order_traces = orders[1..].iter().map(|order| naming(order, "", "", 0)).collect();
+    store.take(&Batch { order_events: again, order_traces, ..Batch::default() }).await;
+    let reader = Reader::new(store.server.store.clone());
+    let page =
+        reader.stage_orders(Some("CLOSED"), StageFilter::default(), 1, None, None).await.unwrap();
+    assert_eq!(page.orders.iter().map(|o| o.order_id.as_str()).collect::<Vec<_>>(), ["A000"]);
+    assert_eq!(page.next, None);
 }

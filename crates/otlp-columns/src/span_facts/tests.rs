@@ -120,6 +120,7 @@ fn where_no_order_is_named_the_partners_number_stands_for_it() {
     let provisional = [
         "stage SUBMITTED of № p-77 @10",
         "1/ names № p-77? 10-20",
+        "order_id P77[] is № p-77?",
         "partner_number P77[] is № p-77?",
     ];
     check_spans(&Value::Null, &with(&number), &provisional);

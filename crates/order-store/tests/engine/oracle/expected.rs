@@ -273,6 +273,10 @@ pub(super) async fn compare_views(
         for row in &rows {
             let expected = &expected[&row.order_id];
             let nanos = as_of * order_model::time::NANOS_PER_MILLI;
+            // What has ended stays ended, at whatever time it is looked at.
+            let ended = expected.judgement.settled(expected.derived_at)
+                && expected.state.refold_at.is_none();
+            let nanos = if ended { nanos.max(expected.derived_at) } else { nanos };
             // Deadlines stand in milliseconds.
             let marks = expected.judgement.marks(lifecycle, &expected.state, nanos + 999_999);
             let context = || {
