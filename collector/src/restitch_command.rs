@@ -51,6 +51,9 @@ pub async fn run(
     let stitched = stitcher.restitch(&args.after, told).await?;
     printed?;
     let found = stitcher.conservation().await?;
+    if stitched.refused > 0 {
+        writeln!(out, "{} orders refused by the store: the log names them", stitched.refused)?;
+    }
     writeln!(
         out,
         "{} orders derived in {:.0} s; {} ids named, {} orders counted, {} ids merged, difference {}",

@@ -173,8 +173,8 @@ fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
 
 /// Derives what is put into the mailbox, at once, until it is closed and empty.
 ///
-/// After a failure chunks are halved and grow again with success. A single order that the store
-/// refuses for good is given up until it is touched again, so that it holds up nobody but itself.
+/// After a failure chunks are halved and grow again with success. What the store refuses for good
+/// is given up until it is touched again, so that it holds up nobody but itself.
 pub async fn run(
     mailbox: &Mailbox,
     stitcher: &Stitcher,
@@ -202,6 +202,7 @@ pub async fn run(
                 mailbox.derived();
                 metrics.stitch_seconds.observe(since.elapsed().as_secs_f64());
                 metrics.stitched_orders.inc_by(stitched.orders as u64);
+                metrics.stitch_refused.inc_by(stitched.refused as u64);
                 watch.progressed();
                 failing = false;
                 let step = settings.stitch_chunk_max.div_ceil(CHUNK_GROWTH_STEPS);
@@ -245,6 +246,7 @@ pub async fn sweep(
         match sweep_once(mailbox, stitcher, &mut state).await {
             Ok(stitched) => {
                 metrics.swept_orders.inc_by(stitched.orders as u64);
+                metrics.stitch_refused.inc_by(stitched.refused as u64);
                 watch.progressed();
                 failing = false;
             }

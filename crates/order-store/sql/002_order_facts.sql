@@ -87,7 +87,8 @@ CREATE TABLE IF NOT EXISTS trace_orders (
     SpanId String CODEC(ZSTD(1)),
     OrderId String CODEC(ZSTD(1)),
     Provisional SimpleAggregateFunction(min, UInt8),
-    ReceivedAt SimpleAggregateFunction(max, DateTime64(3, 'UTC')) CODEC(ZSTD(1))
+    ReceivedAt SimpleAggregateFunction(max, DateTime64(3, 'UTC')) CODEC(ZSTD(1)),
+    INDEX provisional Provisional TYPE minmax GRANULARITY 1
 ) ENGINE = AggregatingMergeTree
 ORDER BY (TraceId, SpanId, OrderId)
 TTL toDateTime(ReceivedAt) + INTERVAL 5 YEAR
@@ -130,7 +131,8 @@ SETTINGS index_granularity = 128,
 CREATE MATERIALIZED VIEW IF NOT EXISTS trace_links_by_target_mv TO trace_links_by_target AS
 SELECT LinkedTraceId, TraceId, SpanId, LinkedSpanId, ReceivedAt FROM trace_links;
 
--- Other names of orders, in the form of the search box: `order_id` (the id itself),
+-- Other names of orders, in the form of the search box: `order_id` (the id itself, which a writer
+-- adds once for each order that it has not met),
 -- `partner_number` (glues, within the Scope of a partner), `shared_number` (a number given to
 -- several orders at once: found, and glues nothing), `message_id`.
 CREATE TABLE IF NOT EXISTS order_aliases (
@@ -150,14 +152,7 @@ SETTINGS index_granularity = 128,
          min_compress_block_size = 8192, max_compress_block_size = 16384, non_replicated_deduplication_window = 100000,
          fsync_after_insert = 1, fsync_part_directory = 1;
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS order_aliases_mv TO order_aliases AS
-SELECT
-    upperUTF8(replaceRegexpAll(OrderId, '[^\\p{L}\\p{N}]', '')) AS Alias, 'order_id' AS AliasKind,
-    '' AS Scope, OrderId, min(order_traces.Provisional) AS Provisional,
-    max(order_traces.ReceivedAt) AS ReceivedAt
-FROM order_traces GROUP BY OrderId;
-
--- The same, found by order.
+-- The same but for the orders' own ids, found by order.
 CREATE TABLE IF NOT EXISTS aliases_of_orders (
     OrderId String CODEC(ZSTD(1)),
     AliasKind LowCardinality(String),
@@ -173,4 +168,5 @@ SETTINGS index_granularity = 128,
          fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS aliases_of_orders_mv TO aliases_of_orders AS
-SELECT OrderId, AliasKind, Scope, Alias, Provisional, ReceivedAt FROM order_aliases;
+SELECT OrderId, AliasKind, Scope, Alias, Provisional, ReceivedAt FROM order_aliases
+WHERE AliasKind != 'order_id';

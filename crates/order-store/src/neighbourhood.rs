@@ -80,6 +80,10 @@ const NAMINGS: &str = "SELECT OrderId, TraceId, SpanId, \
     min(trace_orders.Provisional) AS Provisional FROM trace_orders \
     WHERE TraceId IN {ids:Array(String)} AND SpanId = '' GROUP BY OrderId, TraceId, SpanId \
     ORDER BY TraceId, OrderId LIMIT {names_max:UInt32} BY TraceId";
+/// Of these traces, those that any order is named in by a partner's number only: of the others
+/// nothing follows but that they are the orders' own.
+const PROVISIONAL_TRACES: &str = "SELECT DISTINCT TraceId FROM trace_orders \
+    WHERE TraceId IN {ids:Array(String)} AND SpanId = '' AND Provisional = 1";
 const SPAN_NAMINGS: &str = "SELECT OrderId, TraceId, SpanId, \
     min(trace_orders.Provisional) AS Provisional FROM trace_orders \
     WHERE TraceId IN (SELECT splitByChar('/', arrayJoin({ids:Array(String)}))[1]) \
@@ -223,8 +227,9 @@ impl Loader<'_> {
         keys.extend(orders.iter().flat_map(|order| graph.number_keys(order).collect::<Vec<_>>()));
         let others =
             self.read::<AliasRow>(ALIASES, &keys, COMPANIONS_MAX + 1, "find orders by name");
-        let names = self.read_namings(&traces);
-        let (others, names) = tokio::try_join!(others, names)?;
+        let glueing = self.read::<String>(PROVISIONAL_TRACES, &traces, 0, "find numbers in traces");
+        let (others, glueing) = tokio::try_join!(others, glueing)?;
+        let names = self.read_namings(&glueing.into_iter().collect()).await?;
         others.into_iter().for_each(|row| add_alias(graph, row));
         names.into_iter().for_each(|row| add_naming(graph, row));
         Ok(())

@@ -158,12 +158,6 @@ impl Facts {
         if named.orders.is_empty() {
             return;
         }
-        // The store makes this alias itself of what is ASCII; of other letters its upper case
-        // and ours may differ.
-        for order in named.orders.iter().filter(|order| !order.is_ascii()) {
-            let one = Named { orders: std::slice::from_ref(order), ..named };
-            self.alias(one, keys::ALIAS_ORDER_ID, &search_key(order), "");
-        }
         let known = |text: &str, values: [&str; 2]| values.contains(&text).then(|| text.to_owned());
         let kind = place
             .first(|set| known(set.kind.as_deref()?, [keys::KIND_CUSTOM, keys::KIND_READY_MADE]));

@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 use order_model::Lifecycle;
 use order_store::rows::Batch;
 use serde_json::Value;
@@ -20,7 +20,7 @@ use serde_json::Value;
 use crate::{Decoded, Limits, Mapped, Mapper, Redaction, Request};
 
 /// Maps spans: `trace`, `span`, `name`, `kind`, `start`, `end`, `with` (attributes), `events`
-/// (`name`, `at`, `with`), `links` (`trace`, `span`, `with`).
+/// (`name`, `at`, `with`), `links` (`trace`, `span`, `with`), `status`.
 pub(crate) fn spans(resource: &Value, spans: &Value) -> Mapped {
     let spans = items(spans).iter().map(span).collect();
     let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
@@ -119,6 +119,9 @@ fn span(span: &Value) -> Span {
         attributes: attributes(&span["with"]),
         events: items(&span["events"]).iter().map(event).collect(),
         links: items(&span["links"]).iter().map(link).collect(),
+        status: span["status"]
+            .as_i64()
+            .map(|code| Status { code: i32::try_from(code).unwrap(), ..Status::default() }),
         ..Span::default()
     }
 }

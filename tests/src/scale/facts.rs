@@ -45,12 +45,18 @@ pub(super) const EXPORTER_SPANS: Rows = Rows {
 };
 
 /// Facts of orders, of numbers of orders.
-pub(super) const FACTS: [Rows; 2] = [
+pub(super) const FACTS: [Rows; 3] = [
     Rows {
         table: "order_traces",
         columns: "OrderId, TraceId, Start, End, ReceivedAt, HasModel, Kind, Channel",
         numbers: "o",
         select: include_str!("order_traces.sql"),
+    },
+    Rows {
+        table: "order_aliases",
+        columns: "Alias, AliasKind, OrderId, ReceivedAt",
+        numbers: "o",
+        select: include_str!("order_aliases.sql"),
     },
     Rows {
         table: "order_events",

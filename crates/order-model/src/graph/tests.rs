@@ -236,3 +236,21 @@ fn what_is_added_twice_is_there_once() {
     let once = graph(&["A@t"], &[("P", "", "A")], &links[..1]);
     assert_eq!(format!("{twice:?}"), format!("{once:?}"));
 }
+
+#[test]
+fn a_message_id_that_everybody_has_brings_nothing() {
+    let namings = |count: usize, carrier: &str| -> Vec<String> {
+        (0..count).map(|n| format!("A{n}@{carrier}")).collect()
+    };
+    for (count, carrier, expected) in [
+        (MESSAGE_ORDERS_MAX, "message:1", 1),
+        (MESSAGE_ORDERS_MAX + 1, "message:1", 0),
+        // A trace of so many is a batch.
+        (MESSAGE_ORDERS_MAX + 1, "t", 1),
+    ] {
+        let namings = namings(count, carrier);
+        let namings: Vec<&str> = namings.iter().map(String::as_str).collect();
+        let graph = graph(&namings, &[], &[]);
+        assert_eq!(carriers(&graph, "A7").len(), expected, "{count} of {carrier}");
+    }
+}

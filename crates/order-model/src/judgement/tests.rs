@@ -101,6 +101,11 @@ fn what_waits_for_the_customer_never_alerts() {
     check("0s shop FILE_UPLOADED; now 1000d", "fine");
     check_deadline("0s mes SHIPPED", "14d", "fine", "not confirmed");
     check("0s mes SHIPPED; 1d crm CLOSED; now 1000d", "fine");
+    // What was promised before, and what was sent to nobody, is waited for no more.
+    let back = "0s shop SUBMITTED; 1d crm sends:mes.production; 2d shop INITIATED";
+    check(&format!("{back}; now 8d"), "lost");
+    check(&format!("{back}; now 30d"), "abandoned");
+    check("0s shop SUBMITTED; 1d crm sends:mes.production; 2d crm CANCELLED; now 30d", "fine");
 }
 
 #[test]

@@ -98,7 +98,9 @@ impl Reader {
                          endsWith(AliasKind, '_number'), 2, 3) AS Rank \
                      FROM order_aliases WHERE Alias = {key:String} AND {key:String} != '' \
                  UNION ALL SELECT OrderId, 'trace_id', 4 FROM trace_orders \
-                     WHERE TraceId = {trace:String}) \
+                     WHERE TraceId = {trace:String} \
+                 UNION ALL SELECT OrderId, 'order_id', 0 FROM orders \
+                     WHERE OrderId = {text:String}) \
                  GROUP BY OrderId ORDER BY min(Rank), OrderId LIMIT {limit:UInt32}",
             )
             .param("text", text)

@@ -104,6 +104,8 @@ async fn rows_take_the_same_ways_as_on_one_server() {
         for insert in [
             "INSERT INTO order_traces (OrderId, TraceId, ReceivedAt) \
              VALUES ('A-1', 't1', now()), ('A-2', 't1', now())",
+            "INSERT INTO order_aliases (Alias, AliasKind, OrderId, ReceivedAt) \
+             VALUES ('A1', 'order_id', 'A-1', now()), ('P7', 'partner_number', 'A-1', now())",
             "INSERT INTO trace_links (TraceId, LinkedTraceId, ReceivedAt) \
              VALUES ('t1', 't2', now())",
             "INSERT INTO otel_traces (TraceId, SpanId, ServiceName, Timestamp, ReceivedAt) VALUES \

@@ -120,7 +120,6 @@ fn where_no_order_is_named_the_partners_number_stands_for_it() {
     let provisional = [
         "stage SUBMITTED of № p-77 @10",
         "1/ names № p-77? 10-20",
-        "order_id P77[] is № p-77?",
         "partner_number P77[] is № p-77?",
     ];
     check_spans(&Value::Null, &with(&number), &provisional);
@@ -304,6 +303,17 @@ fn a_message_to_a_known_destination_hands_the_order_over() {
         let told = told(&spans(&Value::Null, &request).batch);
         let signal = told.iter().find(|line| line.contains("_over"));
         assert_eq!(signal.map(String::as_str), expected, "{request}");
+    }
+}
+
+#[test]
+fn a_message_that_could_not_be_sent_is_nowhere() {
+    for (kind, code, expected) in [(4, 2, None), (4, 1, Some("handed")), (5, 2, Some("taken"))] {
+        let with = json!({ "order.id": "A", "messaging.destination.name": "mes.production" });
+        let request = json!([{ "kind": kind, "status": code, "with": with }]);
+        let told = told(&spans(&Value::Null, &request).batch);
+        let signal = told.iter().find_map(|line| line.split_once("_over").map(|(doing, _)| doing));
+        assert_eq!(signal, expected, "{request}");
     }
 }
 
