@@ -181,7 +181,7 @@ fn read(
     let mut expected = Some(header.first_sequence);
     let mut from = SEGMENT_HEADER_BYTES;
     loop {
-        let end = scan::records(file, place, from, length, &mut |_, record, payload| {
+        let end = scan::records(file, place, from, length, &mut |record, payload| {
             if let Some(expected) = expected.filter(|expected| *expected != record.sequence) {
                 return Err(Flaw::Sequence { expected, found: record.sequence });
             }

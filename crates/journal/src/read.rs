@@ -118,7 +118,7 @@ impl FileReader {
         let header = scan::segment_header(&*file, at.segment);
         let header = header.map_err(|error| self.failed(at.segment, error))?;
         let header = header.map_err(|flaw| self.damaged(Cursor { offset: 0, ..*at }, flaw))?;
-        if header.first_sequence > plan.from {
+        if header.first_sequence > plan.from.max(at.sequence) {
             return Err(self.damaged(Cursor { offset: 0, ..*at }, Flaw::Missing));
         }
         if at.offset == SEGMENT_HEADER_BYTES {

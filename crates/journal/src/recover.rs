@@ -122,7 +122,7 @@ impl Walk<'_> {
             header.place,
             SEGMENT_HEADER_BYTES,
             length,
-            &mut |_, record, payload| {
+            &mut |record, payload| {
                 apply(ledger, record, payload)?;
                 last_group = Some(record.group_offset);
                 Ok(())

@@ -10,6 +10,9 @@ use crate::format::{
 /// Bytes read at once when whole headers are looked for behind a damaged place.
 const SEARCH_BYTES: usize = 64 * 1024;
 
+/// Is shown a record and its payload.
+pub(crate) type Visit<'a> = dyn FnMut(&RecordHeader, &[u8]) -> Result<(), Flaw> + 'a;
+
 /// Where the whole records of a segment end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
@@ -76,7 +79,7 @@ pub(crate) fn records(
     place: Place,
     from: u64,
     length: u64,
-    visit: &mut dyn FnMut(u64, &RecordHeader, &[u8]) -> Result<(), Flaw>,
+    visit: &mut Visit<'_>,
 ) -> io::Result<End> {
     let mut offset = from;
     let mut bytes = Vec::new();
@@ -86,7 +89,7 @@ pub(crate) fn records(
             Err(flaw) => return Ok(End::Bad { offset, flaw }),
         };
         let whole = payload(file, &header, offset, &mut bytes)?;
-        if let Err(flaw) = whole.and_then(|()| visit(offset, &header, &bytes)) {
+        if let Err(flaw) = whole.and_then(|()| visit(&header, &bytes)) {
             return Ok(End::Bad { offset, flaw });
         }
         offset += header.framed_bytes();

@@ -8,14 +8,16 @@ use tokio::sync::Notify;
 
 use crate::error::AppendError;
 use crate::format::{
-    ALIGNMENT, BOUNDARY_FRAMED_BYTES, Boundary, Kind, POSITION_FRAMED_BYTES, Place, RecordHeader,
-    framed_bytes,
+    BOUNDARY_FRAMED_BYTES, Boundary, Kind, POSITION_FRAMED_BYTES, Place, RecordHeader, framed_bytes,
 };
 use crate::gather::{Cursor, Fresh, Gathered};
 use crate::ledger::BatchId;
 use crate::segments::{Segments, WriteError};
 use crate::state::{Group, Ready, State, Waiting};
 use crate::stats::JournalObserver;
+
+/// What a record is filled up with, to a multiple of the alignment.
+const PADDING: [u8; 8] = [0; 8];
 
 /// The state and the two bells.
 pub(crate) struct Shared {
@@ -106,7 +108,14 @@ impl Writer {
 
     /// Does what there is to do at `now`, at most one group of it.
     pub(crate) fn turn(&mut self, now: Instant) -> Turn {
-        let group = self.shared.lock().take_group(now);
+        let group = {
+            let mut state = self.shared.lock();
+            // After a failure nothing is written again, whoever turns.
+            if state.ended {
+                return Turn::Ended;
+            }
+            state.take_group(now)
+        };
         let Some(group) = group else {
             return match self.remove_done() {
                 Ok(true) => Turn::Worked,
@@ -154,7 +163,6 @@ impl Writer {
         let (place, offset) = self.segments.end();
         let mut layout = lay_out(group, place, offset, durable.through + 1);
         layout.close(group, batched, place, offset, durable.through + 1);
-        const PADDING: [u8; ALIGNMENT as usize] = [0; ALIGNMENT as usize];
         let mut parts = Vec::with_capacity(3 * group.records.len() + layout.control.len());
         for (header, record) in layout.headers.iter().zip(&group.records) {
             let length = record.record.len();
