@@ -127,17 +127,15 @@ impl Batches {
             return Ok(Step::Wait);
         }
         let from = state.ledger.batched().through + 1;
-        match state.cache.first() {
-            Some(first) if first <= from => {
-                self.propose(&mut state, limits, Gathered::default());
-                Ok(Step::Wait)
-            }
-            first => {
-                let durable = state.ledger.durable().through;
-                let through = first.map_or(durable, |first| first - 1);
-                Ok(Step::Read(plan(from, through, Some(limits))))
-            }
+        let durable = state.ledger.durable().through;
+        // Memory is of use when it has the newest: what lies between comes from the files then.
+        let first = state.cache.first().filter(|_| state.cache.last() == Some(durable));
+        if first.is_some_and(|first| first <= from) {
+            self.propose(&mut state, limits, Gathered::default());
+            return Ok(Step::Wait);
         }
+        let through = first.map_or(durable, |first| first - 1);
+        Ok(Step::Read(plan(from, through, Some(limits))))
     }
 
     /// Goes on with what was read: it is a batch of before, or is to become a batch now.
@@ -164,6 +162,7 @@ impl Batches {
     /// Asks the writer for a boundary around `gathered` and what memory has behind it.
     fn propose(&self, state: &mut State, limits: BatchLimits, mut gathered: Gathered) {
         let next = state.ledger.batched().through + 1 + gathered.records.len() as u64;
+        state.cache.forget_before(next);
         state.cache.take(next, limits, &mut gathered);
         state.proposal = Some(gathered);
         self.shared.work.notify_one();

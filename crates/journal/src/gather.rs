@@ -118,6 +118,18 @@ impl Cache {
         self.run.front().map(|fresh| fresh.end.sequence - 1)
     }
 
+    /// The sequence of the last record kept.
+    pub(crate) fn last(&self) -> Option<u64> {
+        self.run.back().map(|fresh| fresh.end.sequence - 1)
+    }
+
+    /// Lets go of records before `next`, which were read from the files.
+    pub(crate) fn forget_before(&mut self, next: u64) {
+        while let Some(fresh) = self.run.pop_front_if(|fresh| fresh.end.sequence <= next) {
+            self.bytes -= weight(&fresh);
+        }
+    }
+
     /// Moves records from `next` on into `gathered`, as many as `limits` allow.
     pub(crate) fn take(&mut self, mut next: u64, limits: BatchLimits, gathered: &mut Gathered) {
         while self.first() == Some(next) {

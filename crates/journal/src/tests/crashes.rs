@@ -6,10 +6,17 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use crate::error::AppendError;
 use crate::gather::BatchLimits;
+use crate::settings::JournalSettings;
 use crate::tests::simulated::Simulated;
 use crate::tests::world::{Asked, World, seed, settings};
 use crate::{Batch, BatchId};
+
+/// A disk that is full soon.
+fn narrow() -> JournalSettings {
+    JournalSettings { disk_bytes_max: 8 * 1024, ..settings() }
+}
 
 /// What was promised so far.
 #[derive(Default)]
@@ -25,6 +32,7 @@ struct Model {
     confirmed: Vec<BatchId>,
     /// The last record of the batch handed out last since the journal was opened.
     delivered_through: Option<u64>,
+    refused: u64,
     deliveries: u64,
     replays: u64,
 }
@@ -56,7 +64,7 @@ impl Model {
         }
         let before = self.seen.entry(id).or_insert_with(|| records.clone());
         assert_eq!(*before, records, "{id} always holds the same");
-        if !self.out.contains(&id) && id.first > self.confirmed_through {
+        if !self.out.contains(&id) {
             self.out.push(id);
         }
     }
@@ -90,8 +98,10 @@ impl Course {
         self.content += 1;
         let mut record = self.content.to_le_bytes().to_vec();
         record.resize(8 + self.rng.random_range(0..200), 0xA5);
-        if let Ok(asked) = world.ask(&record) {
-            self.asked.push((asked, record));
+        match world.ask(&record) {
+            Ok(asked) => self.asked.push((asked, record)),
+            Err(AppendError::Full { .. }) => self.model.refused += 1,
+            Err(_) => {}
         }
     }
 
@@ -169,7 +179,7 @@ fn run(seed: u64) -> Model {
             disk.stop_after(course.rng.random_range(0..6));
         }
         let steps = course.rng.random_range(0..150);
-        if let Ok(mut world) = World::open(disk.clone()) {
+        if let Ok(mut world) = World::open_with(disk.clone(), narrow()) {
             course.model.reopened();
             if course.rng.random_bool(0.6) {
                 disk.stop_after(course.rng.random_range(0..120));
@@ -189,7 +199,7 @@ fn run(seed: u64) -> Model {
             }
             course.asked.clear();
         }
-        assert!(disk.counts().bytes_peak <= settings().disk_bytes_max, "the disk's bound");
+        assert!(disk.counts().bytes_peak <= narrow().disk_bytes_max, "the disk's bound");
         next_disk = if course.rng.random_bool(0.5) { disk.kill() } else { disk.lose_power() };
     }
     next_disk.set_space(None);
@@ -199,7 +209,7 @@ fn run(seed: u64) -> Model {
 
 /// Opens once more and reads everything: no answered record may be missing.
 fn finish(course: &mut Course, disk: Simulated) {
-    let mut world = World::open(disk).unwrap();
+    let mut world = World::open_with(disk, narrow()).unwrap();
     let model = &mut course.model;
     model.reopened();
     let mut handed_out = Vec::new();
@@ -226,17 +236,23 @@ fn finish(course: &mut Course, disk: Simulated) {
 fn what_was_promised_holds_through_random_crashes() {
     let seed = seed();
     let courses = std::env::var("WAYBILL_COURSES").map_or(400, |count| count.parse().unwrap());
-    let (mut deliveries, mut replays, mut answered) = (0, 0, 0);
+    let (mut deliveries, mut replays, mut answered, mut refused) = (0, 0, 0, 0);
     for course in 0..courses {
         let seed = seed.wrapping_add(course);
         eprintln!("course {course}: WAYBILL_SEED={seed} WAYBILL_COURSES=1");
         let model = run(seed);
         deliveries += model.deliveries;
         replays += model.replays;
+        refused += model.refused;
         answered += model.answered.len();
     }
-    eprintln!("{answered} answered, {deliveries} batches, {replays} of them replayed");
+    eprintln!(
+        "{answered} answered, {deliveries} batches, {replays} of them replayed, {refused} refused"
+    );
     if courses >= 100 {
-        assert!(replays > 100 && answered > 5000, "the courses reach what they are to try");
+        assert!(
+            replays > 100 && answered > 5000 && refused > 100,
+            "the courses reach what they are to try"
+        );
     }
 }

@@ -28,7 +28,7 @@ pub(crate) fn settings() -> JournalSettings {
     JournalSettings {
         folder: "/simulated".into(),
         segment_bytes_max: 2048,
-        disk_bytes_max: 16 * 1024,
+        disk_bytes_max: 32 * 1024,
         record_bytes_max: 512,
         waiting_bytes_max: 4096,
         cache_bytes_max: 600,
