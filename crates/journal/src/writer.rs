@@ -240,6 +240,8 @@ impl Writer {
         for record in group.records {
             let _ = record.answer.send(Err(AppendError::NoSpace(why.clone())));
         }
+        // A reader of a stopped journal may have waited for these only.
+        self.shared.readable.notify_one();
         // The position cannot be written, and what it would give back is the space it needs.
         // Removed oldest first, each durably, the files say the same as it would.
         match self.remove_through(confirmed) {

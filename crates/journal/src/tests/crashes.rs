@@ -148,7 +148,9 @@ impl Course {
     fn one(&mut self, world: &mut World) {
         match self.rng.random_range(0..100) {
             0..40 => self.append(world),
-            40..60 => drop(world.parts.writer.turn(world.now)),
+            40..60 => {
+                let _ = world.parts.writer.turn(world.now);
+            }
             60..75 => self.read(world),
             75..90 => self.confirm(world),
             90..93 => {
@@ -193,7 +195,7 @@ fn run(seed: u64) -> Model {
                 for _ in 0..5 {
                     course.append(&world);
                 }
-                drop(world.parts.writer.turn(world.now));
+                world.settle();
                 disk.set_sync_fails(false);
                 course.hear();
             }
