@@ -30,7 +30,7 @@ pub struct Batch {
 /// Hands out batches, each once for every time the journal is opened until it is confirmed.
 /// Several may be out at the same time.
 pub struct Batches {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     /// Just behind the last record that was taken; records that are confirmed may follow.
     cursor: Cursor,
     files: FileReader,

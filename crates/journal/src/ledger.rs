@@ -9,6 +9,8 @@ use crate::format::{BOUNDARY_FRAMED_BYTES, Boundary, POSITION_FRAMED_BYTES, Posi
 
 /// Most marks of time that are kept; beyond, every second one goes.
 const MARKS_MAX: usize = 1024;
+/// After so much time a record gets a mark in any case; twice as much for every thinning.
+const MARK_NS: u64 = 1_000_000_000;
 
 /// Names a batch for ever: the same records, in the same order, each time it is handed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,6 +49,7 @@ pub(crate) struct Ledger {
     batches: VecDeque<OpenBatch>,
     /// Records and bytes of batches in `batches` that are confirmed.
     held_back: Position,
+    /// Some records and when they were appended, the first not after the oldest unconfirmed.
     marks: VecDeque<(u64, u64)>,
     mark_stride: u64,
 }
@@ -115,14 +118,24 @@ impl Ledger {
     pub(crate) fn record(&mut self, payload_bytes: u64, appended_at_ns: u64) {
         self.durable.through += 1;
         self.durable.bytes_through += payload_bytes;
-        let sequence = self.durable.through;
-        let due = self.marks.back().is_none_or(|last| sequence >= last.0 + self.mark_stride);
+        self.mark(self.durable.through, appended_at_ns);
+    }
+
+    fn mark(&mut self, sequence: u64, appended_at_ns: u64) {
+        if sequence == self.confirmed.through + 1 {
+            // The times of confirmed records say nothing about this one.
+            self.marks.clear();
+        }
+        let due = self.marks.back().is_none_or(|(last, at)| {
+            sequence >= last.saturating_add(self.mark_stride)
+                || appended_at_ns >= at.saturating_add(MARK_NS.saturating_mul(self.mark_stride))
+        });
         if !due {
             return;
         }
         self.marks.push_back((sequence, appended_at_ns));
         if self.marks.len() > MARKS_MAX {
-            self.mark_stride *= 2;
+            self.mark_stride = self.mark_stride.saturating_mul(2);
             let mut keep = false;
             self.marks.retain(|_| {
                 keep = !keep;
@@ -251,4 +264,81 @@ impl Ledger {
 /// Bytes that a record may yet bring after itself: at most it is a batch of its own.
 pub(crate) fn promised_bytes_per_record() -> u64 {
     BOUNDARY_FRAMED_BYTES + POSITION_FRAMED_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ledger(records: impl IntoIterator<Item = u64>) -> Ledger {
+        let mut ledger = Ledger::new(Uuid::nil(), Position::default());
+        records.into_iter().for_each(|at| ledger.record(10, at));
+        ledger
+    }
+
+    fn batch(ledger: &mut Ledger, records: u64) -> BatchId {
+        let at = ledger.batched();
+        let (first, last) = (at.through + 1, at.through + records);
+        let bytes_through = at.bytes_through + 10 * records;
+        assert!(ledger.boundary(Boundary { first, last, bytes_through, content: 1 }));
+        BatchId { journal: Uuid::nil(), first, last, content: 1 }
+    }
+
+    #[test]
+    fn confirmations_in_any_order_move_the_position_in_order() {
+        let mut ledger = ledger(0..9);
+        let ids = [3, 2, 1].map(|records| batch(&mut ledger, records));
+        assert_eq!(ledger.confirm(&ids[2]), Confirmed::HeldBack);
+        assert_eq!(ledger.confirm(&ids[2]), Confirmed::HeldBack);
+        assert_eq!((ledger.unconfirmed(), ledger.position_to_persist()), ((8, 80), None));
+        assert_eq!(ledger.confirm(&ids[0]), Confirmed::Advanced);
+        let position = Position { through: 3, bytes_through: 30 };
+        assert_eq!(ledger.position_to_persist(), Some(position));
+        assert_eq!(ledger.open_batches().collect::<Vec<_>>(), [ids[1]]);
+        let other = BatchId { content: 2, ..ids[1] };
+        assert_eq!(ledger.confirm(&other), Confirmed::Unknown);
+        assert_eq!(ledger.confirm(&ids[1]), Confirmed::Advanced);
+        assert_eq!(ledger.confirm(&ids[1]), Confirmed::Unknown);
+        assert_eq!((ledger.unconfirmed(), ledger.confirmed().through), ((3, 30), 6));
+    }
+
+    #[test]
+    fn boundaries_that_do_not_join_are_seen() {
+        let good = Boundary { first: 1, last: 2, bytes_through: 20, content: 0 };
+        for bad in [
+            Boundary { first: 2, ..good },
+            Boundary { last: 4, ..good },
+            Boundary { last: 0, ..good },
+        ] {
+            assert!(!ledger(0..3).boundary(bad), "{bad:?}");
+        }
+        let mut ledger = ledger(0..3);
+        assert!(ledger.boundary(good) && !ledger.boundary(good));
+        assert!(!ledger.found_position(Position { through: 1, bytes_through: 10 }));
+    }
+
+    #[test]
+    fn the_oldest_is_right_after_a_pause_and_nearly_so_with_many() {
+        const SECOND: u64 = 1_000_000_000;
+        // A burst, a pause, one more.
+        let mut ledger = ledger((0..5000).chain([3600 * SECOND]));
+        assert_eq!(ledger.oldest_ns(), Some(0));
+        let burst = batch(&mut ledger, 5000);
+        ledger.confirm(&burst);
+        assert_eq!(ledger.oldest_ns(), Some(3600 * SECOND));
+        let last = batch(&mut ledger, 1);
+        ledger.confirm(&last);
+        assert_eq!(ledger.oldest_ns(), None);
+        ledger.record(10, 7200 * SECOND);
+        assert_eq!(ledger.oldest_ns(), Some(7200 * SECOND));
+        // A day with the store away.
+        for second in 0..86_400 {
+            ledger.record(10, (8000 + second) * SECOND);
+        }
+        assert!(ledger.marks.len() <= MARKS_MAX);
+        let half = batch(&mut ledger, 43_200);
+        ledger.confirm(&half);
+        let oldest = ledger.oldest_ns().unwrap() / SECOND;
+        assert!((51_000..=51_199).contains(&oldest), "{oldest}");
+    }
 }

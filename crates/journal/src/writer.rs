@@ -8,7 +8,8 @@ use tokio::sync::Notify;
 
 use crate::error::AppendError;
 use crate::format::{
-    BOUNDARY_FRAMED_BYTES, Boundary, Kind, POSITION_FRAMED_BYTES, Place, RecordHeader, framed_bytes,
+    BOUNDARY_FRAMED_BYTES, Boundary, Kind, POSITION_FRAMED_BYTES, Place, Position, RecordHeader,
+    framed_bytes,
 };
 use crate::gather::{Cursor, Fresh, Gathered};
 use crate::ledger::BatchId;
@@ -81,6 +82,7 @@ impl Writer {
 
     /// Writes until the journal is closed or fails.
     pub(crate) fn run(mut self) {
+        let _ending = Ending { shared: self.shared.clone() };
         loop {
             match self.turn(Instant::now()) {
                 Turn::Worked => {}
@@ -274,6 +276,28 @@ impl Writer {
     }
 }
 
+/// Tells everybody when the writer's thread ends in a panic.
+struct Ending {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        if state.ended {
+            return;
+        }
+        let why: Arc<str> = "the writer panicked".into();
+        let waiting = state.fail(&why);
+        state.ended = true;
+        drop(state);
+        self.shared.readable.notify_one();
+        for record in waiting {
+            let _ = record.answer.send(Err(AppendError::Failed(why.clone())));
+        }
+    }
+}
+
 /// Most bytes that the group can take.
 fn group_bytes(group: &Group) -> u64 {
     let records: u64 =
@@ -320,14 +344,7 @@ fn lay_out(group: &Group, place: Place, offset: u64, first: u64) -> Layout {
 
 impl Layout {
     /// Adds the boundary and the position behind the records.
-    fn close(
-        &mut self,
-        group: &Group,
-        batched: crate::format::Position,
-        place: Place,
-        offset: u64,
-        first: u64,
-    ) {
+    fn close(&mut self, group: &Group, batched: Position, place: Place, offset: u64, first: u64) {
         let sequence = first + group.records.len() as u64;
         let gathered = self.formed.as_ref().or(group.proposal.as_ref());
         self.boundary = gathered.map(|gathered| gathered.boundary(batched));

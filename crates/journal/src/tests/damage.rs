@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::OpenError;
-use crate::format::Flaw;
+use crate::format::{Flaw, Kind, RecordHeader, SegmentHeader};
 use crate::inspect::inspect_on;
 use crate::tests::simulated::Simulated;
 use crate::tests::world::{ALL, World};
@@ -109,6 +109,24 @@ fn a_bad_end_of_an_earlier_segment_is_refused() {
     let disk = whole.copy();
     disk.set_content(FIRST, &[bytes.clone(), vec![0; 8]].concat());
     assert_eq!(refusal(disk).1, bytes.len() as u64);
+}
+
+#[test]
+fn a_whole_record_of_another_sequence_is_no_torn_tail() {
+    let disk = filled(1);
+    let mut bytes = disk.content(FIRST);
+    let header = SegmentHeader::decode(bytes[..64].try_into().unwrap()).unwrap();
+    let stray = RecordHeader {
+        kind: Kind::Data,
+        payload_bytes: 0,
+        payload_checksum: 0,
+        sequence: 7,
+        appended_at_ns: 0,
+        group_offset: bytes.len() as u64,
+    };
+    bytes.extend(stray.encode(header.place, bytes.len() as u64));
+    disk.set_content(FIRST, &bytes);
+    assert_eq!(refusal(disk).2, Flaw::Sequence { expected: 2, found: 7 });
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! Full disks, failing disks, and bounds.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::Journal;
 use crate::error::{AppendError, ReadError};
 use crate::settings::{JournalSettings, SettingsError};
+use crate::stats::JournalObserver;
 use crate::tests::simulated::Simulated;
 use crate::tests::world::{ALL, World, settings};
 
@@ -66,7 +69,25 @@ fn a_boundary_waits_for_space() {
     assert!(world.next(ALL).is_none());
     world.disk.set_space(None);
     world.wait(Duration::from_secs(5));
-    assert_eq!(world.next(ALL).unwrap().records, ["one"]);
+    let batch = world.step(ALL).unwrap().expect("made without being asked again");
+    assert_eq!(batch.records, ["one"]);
+}
+
+#[test]
+fn the_boundary_and_position_of_every_record_have_their_place_on_a_full_disk() {
+    let mut world = open();
+    while world.append(b"x").is_ok() {}
+    let one = crate::BatchLimits { bytes_max: 1, records_max: 1 };
+    let batches: Vec<_> = std::iter::from_fn(|| world.next(one)).collect();
+    assert!(batches.len() > 100);
+    // Each position on its own, and none of them frees a segment before the last.
+    for batch in batches.iter().skip(1).chain(&batches[..1]) {
+        world.journal().confirm(&batch.id);
+        world.wait(Duration::from_secs(1));
+    }
+    let peak = world.disk.counts().bytes_peak;
+    assert!(peak <= settings().disk_bytes_max, "{peak}");
+    assert!(peak > settings().disk_bytes_max / 2, "records take most of it: {peak}");
 }
 
 #[test]
@@ -174,4 +195,20 @@ fn settings_that_cannot_work_are_refused() {
     ] {
         assert_eq!(bad.check(), Err(error));
     }
+}
+
+#[tokio::test]
+async fn a_panic_of_the_writer_is_a_failed_journal_and_not_a_silence() {
+    struct Panics;
+    impl JournalObserver for Panics {
+        fn synced(&self, _seconds: f64, _records: usize, _bytes: u64) {
+            panic!("a test's panic");
+        }
+    }
+    let disk = Arc::new(Simulated::new(1));
+    let (journal, mut batches) = Journal::start(disk, settings(), Arc::new(Panics)).unwrap();
+    assert!(matches!(journal.append("one").await, Err(AppendError::Failed(_))));
+    assert!(matches!(batches.next(ALL).await, Err(ReadError::Failed(_))));
+    assert!(matches!(journal.append("two").await, Err(AppendError::Failed(_))));
+    journal.close().await;
 }

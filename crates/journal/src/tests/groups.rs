@@ -132,3 +132,44 @@ fn the_age_of_the_oldest_survives_a_restart() {
     world.journal().confirm(&batch.id);
     assert!(world.journal().stats().unconfirmed_oldest_at.unwrap() > at);
 }
+
+#[test]
+fn a_segment_that_a_crash_kept_goes_after_the_next_open() {
+    let mut world = open();
+    for record in 0..30_u8 {
+        world.append(&[record; 100]).unwrap();
+    }
+    let batch = world.next(ALL).unwrap();
+    world.journal().confirm(&batch.id);
+    // The position is written and synced; then the machine stops.
+    world.disk.stop_after(2);
+    world.settle();
+    assert!(world.journal().stats().is_failed);
+    let mut world = World::open(world.disk.kill()).unwrap();
+    assert!(world.journal().stats().segments > 1);
+    world.settle();
+    assert_eq!(world.journal().stats().segments, 1);
+    assert!(world.next(ALL).is_none());
+}
+
+#[test]
+fn a_segment_s_name_is_durable_before_its_records_are_answered() {
+    // The process dies after the new segment got its name and before the folder was synced.
+    let stopped = |seed, changes| {
+        let mut world = World::open(Simulated::new(seed)).unwrap();
+        for record in 0..12_u8 {
+            world.append(&[record; 100]).unwrap();
+        }
+        assert_eq!(world.disk.segments().len(), 1);
+        world.disk.stop_after(changes);
+        assert!(world.append(&[12; 400]).is_err());
+        world.disk
+    };
+    let changes = (1..9).find(|changes| stopped(0, *changes).segments().len() == 2).unwrap();
+    for seed in 0..16 {
+        let mut world = World::open(stopped(seed, changes).kill()).unwrap();
+        let sequence = world.append(b"answered").unwrap();
+        let found = crate::inspect::inspect_on(&world.disk.lose_power()).unwrap();
+        assert_eq!(found.segments.last().unwrap().sequences.unwrap().1, sequence);
+    }
+}

@@ -98,3 +98,15 @@ fn a_stopped_journal_is_read_to_its_end() {
     assert_eq!(world.next(ALL).unwrap().records, ["two"]);
     assert!(matches!(world.parts.batches.step(ALL), Ok(Step::Ended)));
 }
+
+#[test]
+fn a_reader_that_comes_back_while_its_boundary_is_written_waits_for_it() {
+    use crate::batches::Step;
+    let mut world = open();
+    world.append(b"one").unwrap();
+    assert!(world.step(ALL).unwrap().is_none());
+    let group = world.parts.batches.shared.lock().take_group(world.now).unwrap();
+    assert!(group.proposal.is_some());
+    assert!(matches!(world.parts.batches.step(ALL), Ok(Step::Wait)), "and asks for no second one");
+    assert!(world.parts.batches.shared.lock().proposal.is_none());
+}

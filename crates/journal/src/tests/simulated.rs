@@ -28,7 +28,7 @@ struct Inner {
     /// Names as programs see them, and as power loss would leave them.
     names: BTreeMap<String, usize>,
     durable_names: BTreeMap<String, usize>,
-    unsynced_names: Vec<BTreeMap<String, usize>>,
+    unsynced_names: Vec<NameChange>,
     boot: u64,
     /// Changes that succeed yet, before the machine stops.
     fuse: Option<u64>,
@@ -54,6 +54,22 @@ struct Node {
     bytes: Vec<u8>,
     durable: Vec<u8>,
     unsynced: Vec<Change>,
+}
+
+/// A change of names: what goes, and what comes.
+#[derive(Default)]
+struct NameChange {
+    gone: Option<String>,
+    come: Option<(String, usize)>,
+}
+
+impl NameChange {
+    fn apply(&self, names: &mut BTreeMap<String, usize>) {
+        if let Some(gone) = &self.gone {
+            names.remove(gone);
+        }
+        names.extend(self.come.clone());
+    }
 }
 
 enum Change {
@@ -132,12 +148,11 @@ impl Simulated {
                 }
                 node.bytes = node.durable.clone();
             }
-            // Names survive in the order in which they were changed.
-            let survived = rng.random_range(0..=inner.unsynced_names.len());
-            if survived > 0 {
-                inner.durable_names = inner.unsynced_names[survived - 1].clone();
+            for change in std::mem::take(&mut inner.unsynced_names) {
+                if rng.random_bool(share) {
+                    change.apply(&mut inner.durable_names);
+                }
             }
-            inner.unsynced_names.clear();
             inner.names = inner.durable_names.clone();
             inner.rng = Some(rng);
         }
@@ -192,12 +207,15 @@ impl Simulated {
         inner.names.keys().filter(|name| name.ends_with(".segment")).cloned().collect()
     }
 
-    fn rename_in(&self, change: impl FnOnce(&mut Inner) -> io::Result<()>) -> io::Result<()> {
+    fn change_names(
+        &self,
+        change: impl FnOnce(&mut Inner) -> io::Result<NameChange>,
+    ) -> io::Result<()> {
         let mut inner = self.live()?;
         inner.burn()?;
-        change(&mut inner)?;
-        let names = inner.names.clone();
-        inner.unsynced_names.push(names);
+        let change = change(&mut inner)?;
+        change.apply(&mut inner.names);
+        inner.unsynced_names.push(change);
         Ok(())
     }
 
@@ -243,11 +261,10 @@ impl Disk for Simulated {
 
     fn create(&self, name: &str) -> io::Result<Box<dyn File>> {
         let mut node = 0;
-        self.rename_in(|inner| {
+        self.change_names(|inner| {
             node = inner.nodes.len();
             inner.nodes.push(Node::default());
-            inner.names.insert(name.to_owned(), node);
-            Ok(())
+            Ok(NameChange { gone: None, come: Some((name.to_owned(), node)) })
         })?;
         Ok(self.handle(node))
     }
@@ -262,16 +279,17 @@ impl Disk for Simulated {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.rename_in(|inner| {
-            let node = inner.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
-            inner.names.insert(to.to_owned(), node);
-            Ok(())
+        self.change_names(|inner| {
+            let node = inner.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+            let come = Some((to.to_owned(), *node));
+            Ok(NameChange { gone: Some(from.to_owned()), come })
         })
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.rename_in(|inner| {
-            inner.names.remove(name).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.change_names(|inner| {
+            inner.names.get(name).ok_or(io::ErrorKind::NotFound)?;
+            Ok(NameChange { gone: Some(name.to_owned()), come: None })
         })
     }
 
