@@ -138,7 +138,7 @@ impl Walk<'_> {
                 let inspection = &mut self.inspection;
                 inspection.journal.get_or_insert(header.place.journal);
                 if inspection.segments.is_empty() {
-                    inspection.confirmed_through = header.first_sequence - 1;
+                    inspection.confirmed_through = header.first_sequence.saturating_sub(1);
                 }
                 next = read(file, header, length, is_last, inspection, &mut found, &mut note)?;
             }

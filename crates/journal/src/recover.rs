@@ -113,8 +113,8 @@ impl Walk<'_> {
         let header = header
             .and_then(|header| self.joins(header))
             .map_err(|flaw| damage(self.disk.folder(), &name, 0, flaw))?;
-        let at =
-            Position { through: header.first_sequence - 1, bytes_through: header.bytes_before };
+        let through = header.first_sequence.saturating_sub(1);
+        let at = Position { through, bytes_through: header.bytes_before };
         let ledger = self.ledger.get_or_insert_with(|| Ledger::new(header.place.journal, at));
         let mut last_group = None;
         let end = scan::records(
@@ -138,10 +138,10 @@ impl Walk<'_> {
                 if !torn {
                     return Err(damage(self.disk.folder(), &name, offset, flaw).into());
                 }
-                let cut = length - offset;
-                tracing::warn!(file = %self.disk.folder().join(&name).display(), offset,
-                    bytes = cut, %flaw, "torn tail of the journal cut off; it was never answered");
                 file.cut(offset).map_err(cutting)?;
+                let (file, bytes) = (self.disk.folder().join(&name), length - offset);
+                tracing::warn!(file = %file.display(), offset, bytes, %flaw,
+                    "torn tail of the journal cut off; it was never answered");
                 offset
             }
         };

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::error::OpenError;
-use crate::format::{Flaw, Kind, RecordHeader, SegmentHeader};
+use crate::error::{OpenError, ReadError};
+use crate::format::{Boundary, Flaw, Kind, RecordHeader, SegmentHeader};
 use crate::inspect::inspect_on;
 use crate::tests::simulated::Simulated;
 use crate::tests::world::{ALL, World};
@@ -111,22 +111,41 @@ fn a_bad_end_of_an_earlier_segment_is_refused() {
     assert_eq!(refusal(disk).1, bytes.len() as u64);
 }
 
-#[test]
-fn a_whole_record_of_another_sequence_is_no_torn_tail() {
-    let disk = filled(1);
+/// Adds a record with right checksums to the first segment.
+fn add(disk: &Simulated, kind: Kind, sequence: u64, payload: &[u8]) {
     let mut bytes = disk.content(FIRST);
     let header = SegmentHeader::decode(bytes[..64].try_into().unwrap()).unwrap();
     let stray = RecordHeader {
-        kind: Kind::Data,
-        payload_bytes: 0,
-        payload_checksum: 0,
-        sequence: 7,
+        kind,
+        payload_bytes: u32::try_from(payload.len()).unwrap(),
+        payload_checksum: crc32fast::hash(payload),
+        sequence,
         appended_at_ns: 0,
         group_offset: bytes.len() as u64,
     };
     bytes.extend(stray.encode(header.place, bytes.len() as u64));
+    bytes.extend(payload);
     disk.set_content(FIRST, &bytes);
+}
+
+#[test]
+fn a_whole_record_that_does_not_belong_there_is_no_torn_tail() {
+    let disk = filled(1);
+    add(&disk, Kind::Data, 7, b"");
     assert_eq!(refusal(disk).2, Flaw::Sequence { expected: 2, found: 7 });
+    let disk = filled(1);
+    let boundary = Boundary { first: 1, last: 2, bytes_through: 200, content: 0 };
+    add(&disk, Kind::Boundary, 2, &boundary.encode());
+    assert_eq!(refusal(disk).2, Flaw::Boundary);
+}
+
+#[test]
+fn a_batch_is_not_handed_out_with_other_records_than_before() {
+    let disk = filled(1);
+    let boundary = Boundary { first: 1, last: 1, bytes_through: 100, content: 0xbad };
+    add(&disk, Kind::Boundary, 2, &boundary.encode());
+    let mut world = World::open(disk).unwrap();
+    assert!(matches!(world.step(ALL), Err(ReadError::Damaged(_))));
 }
 
 #[test]

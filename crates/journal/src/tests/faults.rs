@@ -26,6 +26,8 @@ fn a_full_journal_presses_back_and_drains_and_takes_again() {
         }
     };
     assert!(used <= max && max == settings().disk_bytes_max && kept > 30);
+    let used = world.journal().stats().used_bytes;
+    assert!(used <= settings().data_bytes_max(), "the headers of segments have their place");
     assert_eq!(world.journal().stats().refused_full, 1);
     // However small the batches, boundaries and positions have their place.
     let mut delivered = 0;
@@ -67,6 +69,7 @@ fn a_boundary_waits_for_space() {
     assert!(world.next(ALL).is_none(), "no batch without its boundary");
     world.wait(Duration::from_secs(5));
     assert!(world.next(ALL).is_none());
+    world.wait(Duration::from_secs(5));
     world.disk.set_space(None);
     world.wait(Duration::from_secs(5));
     let batch = world.step(ALL).unwrap().expect("made without being asked again");
@@ -74,9 +77,27 @@ fn a_boundary_waits_for_space() {
 }
 
 #[test]
+fn a_boundary_does_not_starve_behind_records_that_find_no_space() {
+    let mut world = open();
+    world.append(b"one").unwrap();
+    world.disk.set_space(Some(world.journal().stats().disk_bytes + 100));
+    assert!(world.step(ALL).unwrap().is_none());
+    for _ in 0..2 {
+        // A hundred bytes are enough for the boundary, and not for these.
+        let _ = world.ask(&[1; 200]);
+        let _ = world.parts.writer.turn(world.now);
+    }
+    assert_eq!(world.step(ALL).unwrap().unwrap().records, ["one"]);
+}
+
+#[test]
 fn the_boundary_and_position_of_every_record_have_their_place_on_a_full_disk() {
     let mut world = open();
-    while world.append(b"x").is_ok() {}
+    // Many at once, so that what waits is counted with what it brings.
+    while world.journal().stats().refused_full == 0 {
+        while world.ask(b"x").is_ok() {}
+        world.settle();
+    }
     let one = crate::BatchLimits { bytes_max: 1, records_max: 1 };
     let batches: Vec<_> = std::iter::from_fn(|| world.next(one)).collect();
     assert!(batches.len() > 100);

@@ -43,6 +43,7 @@ fn the_batch_of_a_waiting_reader_rides_with_its_records() {
     let batch = world.step(ALL).unwrap().expect("a batch without another sync");
     assert_eq!(syncs(&world) - before, 1);
     assert_eq!((batch.records.len(), batch.is_replayed), (1, false));
+    assert_eq!(world.journal().stats().cache_bytes, 0, "it is not kept for anyone");
     let id = batch.id.to_string();
     assert_eq!(id, format!("{}-1-1-{:08x}", world.journal().id().simple(), batch.id.content));
 }
