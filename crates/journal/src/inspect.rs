@@ -93,8 +93,11 @@ pub(crate) fn inspect_on(disk: &dyn Disk) -> Result<Inspection, OpenError> {
         let name = name_of(*number);
         let file = match disk.open_to_read(&name) {
             Ok(file) => file,
-            // The collector removed it since the folder was listed.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            // The collector removed it since the folder was listed, and all before it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                walk.before = None;
+                continue;
+            }
             Err(error) => return Err(failed("opening", &name)(error)),
         };
         let is_last = index + 1 == numbers.len();

@@ -1,7 +1,9 @@
 //! Torn tails are cut, damage is refused, and both are shown.
 
+use std::io;
 use std::path::Path;
 
+use crate::disk::{Disk, File};
 use crate::error::{OpenError, ReadError};
 use crate::format::{Boundary, Flaw, Kind, RecordHeader, SegmentHeader};
 use crate::inspect::inspect_on;
@@ -208,4 +210,45 @@ fn inspection_tells_what_is_there() {
     assert_eq!(batches, [&first.id, &second.id]);
     let none = crate::inspect(Path::new("/nowhere/at/all"));
     assert!(matches!(none, Err(OpenError::Io { .. })));
+}
+
+/// A disk whose second segment is removed between the listing and the reading.
+struct Vanishing(Simulated);
+
+impl Disk for Vanishing {
+    fn folder(&self) -> &Path {
+        self.0.folder()
+    }
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.0.list()
+    }
+    fn create(&self, name: &str) -> io::Result<Box<dyn File>> {
+        self.0.create(name)
+    }
+    fn open(&self, name: &str) -> io::Result<Box<dyn File>> {
+        self.0.open(name)
+    }
+    fn open_to_read(&self, name: &str) -> io::Result<Box<dyn File>> {
+        if *name == self.0.segments()[1] {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        self.0.open_to_read(name)
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.remove(name)
+    }
+    fn sync_folder(&self) -> io::Result<()> {
+        self.0.sync_folder()
+    }
+}
+
+#[test]
+fn a_segment_that_the_collector_removes_meanwhile_is_no_damage() {
+    let disk = filled(40);
+    let count = disk.segments().len();
+    let found = inspect_on(&Vanishing(disk)).unwrap();
+    assert_eq!((found.first_damage(), found.segments.len()), (None, count - 1));
 }
