@@ -1,7 +1,8 @@
 //! Group commit: what waits becomes one insert, and every request is answered after its insert.
 //!
-//! There is no timer: an idle inserter takes the first request at once, and what arrives while
-//! inserts are in flight forms the next group.
+//! An idle inserter takes the first request at once, and what arrives while inserts are in flight
+//! forms the next group. After a small insert of several requests it pauses a while, so that small
+//! requests of many clients become few inserts: one costs the store much the same whatever its size.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +23,13 @@ use crate::store_watch::StoreWatch;
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 /// Longest wait between two tries.
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+/// A smaller insert of several requests is followed by a pause.
+const SMALL_ROWS: usize = 1_000;
+/// The pause: so many times as long as the insert took, and no longer than this. After an idle time
+/// there is none.
+const GATHER_FACTOR: u32 = 3;
+const GATHER_MAX: Duration = Duration::from_millis(150);
 
 /// Rows of one request on their way to the store.
 #[derive(Debug)]
@@ -96,8 +104,20 @@ impl Inserter {
     /// Inserts until every sender of jobs is gone and the queue is empty.
     pub async fn run(self) {
         while let Some(group) = self.next_group().await {
+            let rows: usize = group.iter().map(|job| job.batch.rows()).sum();
+            // A client that sends one request after the other waits for nobody.
+            let gathers = group.len() > 1 && rows < SMALL_ROWS;
+            let begun = Instant::now();
             self.commit(group).await;
+            if gathers && !self.is_closed().await {
+                sleep((begun.elapsed() * GATHER_FACTOR).min(GATHER_MAX)).await;
+            }
         }
+    }
+
+    /// Whether nothing more will come: the rest is not to wait.
+    async fn is_closed(&self) -> bool {
+        self.jobs.lock().await.is_closed()
     }
 
     async fn next_group(&self) -> Option<Vec<Job>> {

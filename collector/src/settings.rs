@@ -119,8 +119,9 @@ pub struct InsertSettings {
     /// Bytes of rows of one insert, likewise.
     #[arg(long, env = "WAYBILL_INSERT_BYTES_MAX", default_value_t = 64 << 20)]
     pub insert_bytes_max: usize,
-    /// Inserts at the same time; what arrives meanwhile forms the next ones.
-    #[arg(long, env = "WAYBILL_INSERTS_AT_ONCE", default_value_t = 2)]
+    /// Inserts at the same time; what arrives meanwhile forms the next ones. The fewer, the larger
+    /// they are, and the less they cost the store
+    #[arg(long, env = "WAYBILL_INSERTS_AT_ONCE", default_value_t = 1)]
     pub inserts_at_once: usize,
     /// How long one insert is tried again; then its requests are told to come again (503,
     /// `UNAVAILABLE`). While the store is known to be down each insert is tried once.

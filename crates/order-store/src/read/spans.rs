@@ -103,6 +103,7 @@ impl Reader {
         traces.extend(linked_traces);
         traces.truncate(TRACES_MAX);
         let linked: HashSet<&str> = traces.iter().skip(named).map(String::as_str).collect();
+        // Of repeats one is left: folding them as `otel_traces_v1` does takes half as long again.
         let spans: Vec<SpanRow> = self
             .store
             .fetch_all(doing, |client| {
@@ -110,8 +111,9 @@ impl Reader {
                     .query(
                         "SELECT TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, \
                      Timestamp, Duration, StatusCode, StatusMessage, SpanAttributes \
-                     FROM otel_traces_v1 WHERE TraceId IN {traces:Array(String)} \
-                     ORDER BY Timestamp, TraceId, SpanId LIMIT {limit:UInt32}",
+                     FROM otel_traces WHERE TraceId IN {traces:Array(String)} \
+                     ORDER BY Timestamp, TraceId, SpanId \
+                     LIMIT 1 BY TraceId, SpanId LIMIT {limit:UInt32}",
                     )
                     .param("traces", &traces)
                     .param("limit", limit)
@@ -121,8 +123,8 @@ impl Reader {
         let total = if found < limit {
             u64::from(found)
         } else {
-            let count =
-                "SELECT count() FROM otel_traces_v1 WHERE TraceId IN {traces:Array(String)}";
+            let count = "SELECT uniqExact(TraceId, SpanId) FROM otel_traces \
+                 WHERE TraceId IN {traces:Array(String)}";
             let count = |client: &Client| client.query(count).param("traces", &traces);
             self.store.fetch_one(doing, count).await?
         };

@@ -282,3 +282,29 @@ async fn a_list_goes_on_behind_orders_that_were_taken_up_again() {
     assert_eq!(page.orders.iter().map(|o| o.order_id.as_str()).collect::<Vec<_>>(), ["A000"]);
     assert_eq!(page.next, None);
 }
+
+/// The id of an order becomes a name once, in the form of the search box, whatever its letters.
+#[tokio::test]
+async fn the_id_of_an_order_is_written_as_a_name_once() {
+    let store = Store::start().await;
+    let writer = Writer::new(store.server.store.clone());
+    let stitcher = Stitcher::new(store.server.store.clone(), Default::default());
+    for (round, ids) in [["Größe-7", "A-1"], ["A-1", "Größe-7"]].iter().enumerate() {
+        let order_traces = ids.map(|id| naming(id, &format!("t{round}"), "", 0)).to_vec();
+        let batch = Batch { order_traces, ..Batch::default() };
+        writer.insert(&batch, &format!("round-{round}")).await.unwrap();
+        stitcher.stitch(&batch.touched()).await.unwrap();
+    }
+    let names = "SELECT Alias FROM order_aliases ORDER BY Alias";
+    assert_eq!(store.ids(names).await, ["A1", "GRÖSSE7"]);
+    let reader = Reader::new(store.server.store.clone());
+    for text in ["größe 7", "GRÖSSE7", "Größe-7"] {
+        let hits = reader.search(text, 9).await.unwrap();
+        let found: Vec<&str> = hits.iter().map(|hit| hit.order.order_id.as_str()).collect();
+        assert_eq!(found, ["Größe-7"], "{text}");
+    }
+    // What another writer has lost is found by the id itself.
+    let forget = "TRUNCATE TABLE order_aliases";
+    store.server.store.client().query(forget).execute().await.unwrap();
+    assert_eq!(reader.search("A-1", 9).await.unwrap().len(), 1);
+}

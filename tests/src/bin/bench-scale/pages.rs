@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use end_to_end::otlp::{StageSignal, send};
 use end_to_end::parts::Part;
-use end_to_end::scale::Shape;
-use order_store::read::StageFilter;
+use order_store::read::{StageCursor, StageFilter};
 
 use crate::Bench;
 use crate::timing::Timing;
@@ -16,12 +15,14 @@ use crate::traffic::Traffic;
 const PAGE: u32 = 50;
 /// The page that nobody reads, and everybody's database fears.
 const DEEP_PAGE: u32 = 1_000;
+/// Orders of a page on the way there.
+const WALKED: u32 = 450;
 /// The stages whose lists are read: the one with most open orders, and the ended ones.
 const LISTED: [&str; 2] = ["MANUFACTURING_STARTED", "CLOSED"];
 /// Questions that are not counted: connections and caches warm up.
 const WARM_UP: usize = 5;
 /// Events whose way to the page is timed.
-const FRESHNESS_EVENTS: u64 = 50;
+const FRESHNESS_EVENTS: usize = 50;
 /// An event that is not seen by then never will be.
 const FRESHNESS_DEADLINE: Duration = Duration::from_secs(60);
 /// How often it is looked for: the error of the figure.
@@ -31,18 +32,30 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 pub(crate) async fn measure(bench: &mut Bench) -> Result<()> {
     bench.stack.start_part(Part::Collector).await?;
     let (rate, seed) = (bench.settings.events_per_second, bench.settings.seed);
-    // Events go to the lower half of the orders; the upper half is free for freshness.
-    let half = bench.shape.orders() / 2;
-    let traffic = Traffic::start(&bench.stack, rate, half, seed)?;
+    // Some of the open orders are kept apart for freshness.
+    let (orders, apart) = open_orders(bench).await?;
+    println!("| open orders that events come for | {} |", orders.len());
+    let traffic = Traffic::start(&bench.stack, rate, orders, seed)?;
+    freshness(bench, &apart).await?;
     board(bench).await?;
     for stage in LISTED {
         lists(bench, stage).await?;
     }
-    freshness(bench, half).await?;
     let answered = traffic.stop().await?;
     println!("| stage events coming in meanwhile | {answered:.0}/s of {rate}/s |");
     bench.stack.stop_part(Part::Collector).await?;
     Ok(())
+}
+
+/// Open orders from anywhere in the store, and some more.
+async fn open_orders(bench: &Bench) -> Result<(Vec<String>, Vec<String>)> {
+    let open = "SELECT OrderId FROM open_orders_v1 ORDER BY cityHash64(OrderId)";
+    let mut orders: Vec<String> = bench.store.client().query(open).fetch_all().await?;
+    if orders.len() <= FRESHNESS_EVENTS {
+        bail!("{} open orders are too few", orders.len());
+    }
+    let apart = orders.split_off(orders.len() - FRESHNESS_EVENTS);
+    Ok((orders, apart))
 }
 
 async fn board(bench: &Bench) -> Result<()> {
@@ -60,14 +73,10 @@ async fn board(bench: &Bench) -> Result<()> {
 
 async fn lists(bench: &Bench, stage: &str) -> Result<()> {
     let reader = &bench.reader;
-    let before = PAGE * (DEEP_PAGE - 1);
-    let walked =
-        reader.stage_orders(Some(stage), StageFilter::default(), before, None, None).await?;
     let mut pages = vec![("first page", None)];
-    if walked.next.is_some() {
-        pages.push(("thousandth page", walked.next));
-    } else {
-        println!("| list of {stage}: thousandth page | only {} orders |", walked.orders.len());
+    match walk(bench, stage).await? {
+        Ok(cursor) => pages.push(("thousandth page", Some(cursor))),
+        Err(orders) => println!("| list of {stage}: thousandth page | only {orders} orders |"),
     }
     for (name, cursor) in pages {
         let mut timing = Timing::default();
@@ -84,18 +93,30 @@ async fn lists(bench: &Bench, stage: &str) -> Result<()> {
     Ok(())
 }
 
+/// Where the deep page begins, or how many orders the list has.
+async fn walk(bench: &Bench, stage: &str) -> Result<Result<StageCursor, usize>> {
+    let (mut cursor, mut orders) = (None, 0);
+    for _ in 0..(DEEP_PAGE - 1) * PAGE / WALKED {
+        let filter = StageFilter::default();
+        let page = bench.reader.stage_orders(Some(stage), filter, WALKED, cursor, None).await?;
+        orders += page.orders.len();
+        let Some(next) = page.next else { return Ok(Err(orders)) };
+        cursor = Some(next);
+    }
+    Ok(cursor.ok_or(orders))
+}
+
 /// From sending a stage event to its order being read in the new stage.
-async fn freshness(bench: &Bench, first: u64) -> Result<()> {
+async fn freshness(bench: &Bench, orders: &[String]) -> Result<()> {
     let (client, url) = (bench.stack.client(), bench.stack.otlp_http()?);
     let mut timing = Timing::default();
-    for order in first..(first + FRESHNESS_EVENTS).min(bench.shape.orders()) {
-        let id = Shape::order_id(order);
-        let signal = StageSignal::now(&id, "PACKAGING", "mes");
+    for id in orders {
+        let signal = StageSignal::now(id, "PACKAGING", "mes");
         let at = i64::try_from(signal.at_ns / 1_000_000).context("a clock beyond all bounds")?;
         let begun = Instant::now();
         send(client, &url, &signal.request()).await?;
         loop {
-            let seen = bench.reader.order(&id).await?.map(|order| order.summary.last_event_at);
+            let seen = bench.reader.order(id).await?.map(|order| order.summary.last_event_at);
             if seen.is_some_and(|seen| seen >= at) {
                 break;
             }

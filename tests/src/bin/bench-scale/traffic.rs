@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use end_to_end::Stack;
 use end_to_end::otlp::{StageSignal, request, send};
-use end_to_end::scale::Shape;
 use rand::prelude::*;
 use rand::rngs::StdRng;
 use tokio::task::JoinHandle;
 
 /// Events of one request: an SDK of a busy service sends its zero-length spans in batches.
 const EVENTS_PER_REQUEST: u64 = 10;
-/// Stages that the events name: rework of orders anywhere.
-const STAGES: [&str; 3] = ["MANUFACTURING_STARTED", "MANUFACTURING_COMPLETED", "PACKAGING"];
+/// Stages that the events name; the last ends an order.
+const STAGES: [&str; 4] =
+    ["MANUFACTURING_STARTED", "MANUFACTURING_COMPLETED", "PACKAGING", "CANCELLED"];
 
 /// Events on their way until it is dropped.
 pub(crate) struct Traffic {
@@ -25,8 +25,13 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
-    /// Sends `per_second` events of orders below `orders`, each request at its own time.
-    pub(crate) fn start(stack: &Stack, per_second: u64, orders: u64, seed: u64) -> Result<Self> {
+    /// Sends `per_second` events of any of these orders, each request at its own time.
+    pub(crate) fn start(
+        stack: &Stack,
+        per_second: u64,
+        orders: Vec<String>,
+        seed: u64,
+    ) -> Result<Self> {
         let (client, url) = (stack.client().clone(), stack.otlp_http()?);
         let sent = Arc::new(AtomicU64::new(0));
         let (counter, begun) = (Arc::clone(&sent), Instant::now());
@@ -38,9 +43,9 @@ impl Traffic {
                 tokio::time::sleep_until((begun + Duration::from_secs_f64(due)).into()).await;
                 let spans = (0..EVENTS_PER_REQUEST)
                     .map(|_| {
-                        let id = Shape::order_id(rng.random_range(0..orders.max(1)));
+                        let id = &orders[rng.random_range(0..orders.len())];
                         let stage = STAGES[rng.random_range(0..STAGES.len())];
-                        StageSignal::now(&id, stage, "mes").span()
+                        StageSignal::now(id, stage, "mes").span()
                     })
                     .collect();
                 let (client, url, sent) = (client.clone(), url.clone(), Arc::clone(&counter));
