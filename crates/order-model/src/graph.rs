@@ -188,6 +188,14 @@ impl Graph {
         })
     }
 
+    /// Whether anything that names nobody is linked with single spans of a carrier: then it hangs
+    /// on what these spans name whose it is.
+    #[must_use]
+    pub fn may_part(&self, carrier: &str) -> bool {
+        let mut links = self.links.get(carrier).into_iter().flatten();
+        links.any(|link| !link.span_id.is_empty() && !self.names_any(&link.other))
+    }
+
     /// Every number that an order has, or is.
     pub fn number_keys(&self, order_id: &str) -> impl Iterator<Item = String> {
         let own = self.numbers_of.get(order_id).into_iter().flatten();

@@ -135,6 +135,10 @@ impl Loader<'_> {
         for _ in 0..HOPS_MAX {
             let found = self.beyond(&mut graph, &frontier, &mut seen, Ends::Both).await?;
             orders.extend(frontier.iter().flat_map(|carrier| graph.orders_met(carrier)).cloned());
+            // A span that is named only now takes what is linked with it from the others of its
+            // trace.
+            let parting = frontier.intersection(&touched.named).filter(|c| graph.may_part(c));
+            orders.extend(parting.flat_map(|carrier| graph.named_by(carrier)).cloned());
             frontier = found.into_iter().filter(|carrier| !graph.names_any(carrier)).collect();
         }
         Ok(orders)

@@ -133,6 +133,9 @@ async fn what_is_linked_with_a_span_of_a_batch_belongs_to_the_orders_of_that_spa
     let facts = ["name A t/1 + name B t/2", "link u t/2", "said u SHIPPED 5"];
     let expected = ["A ; named t", "B SHIPPED; was SHIPPED; named t; linked u"];
     check("batch", &facts, &expected).await;
+    // Also when the spans of the batch arrive one by one, the linked one last.
+    let facts = ["name A t/1", "name B t/2", "link u t/2 + said u SHIPPED 5"];
+    check("batch in pieces", &facts, &expected).await;
 }
 
 #[tokio::test]
