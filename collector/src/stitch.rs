@@ -215,7 +215,7 @@ pub async fn run(
                 note_failure(&error, "orders not derived; trying again", watch, metrics, failing);
                 failing = true;
                 chunk_max = (chunk_max / 2).max(1);
-                if chunk.len() > 1 || error.is_retryable() {
+                if chunk.len() > 1 || error.is_retryable() || error.is_of_the_store() {
                     mailbox.put_since(chunk, since);
                 } else {
                     metrics.stitch_refused.inc();

@@ -25,7 +25,8 @@ pub enum SignalKind {
     TakenOver(String),
 }
 
-/// Most signals of one order that count, the latest; a real order has dozens. More come from a
+/// Most signals of one order that count, the latest that are not in the future; a real order has
+/// dozens. More come from a
 /// mistake or an attack, and are kept as facts.
 pub const SIGNALS_MAX: usize = 10_000;
 
@@ -181,6 +182,12 @@ pub struct OrderState {
     pub refold_at: Option<UnixNanos>,
 }
 
+/// What is later than this is of the future at `now`.
+#[must_use]
+pub fn horizon(lifecycle: &Lifecycle, now: UnixNanos) -> UnixNanos {
+    now.saturating_add(nanos(lifecycle.skew))
+}
+
 /// Folds the signals of one order, in any order and with repeats, as seen at `now`.
 #[must_use]
 pub fn fold(
@@ -191,11 +198,11 @@ pub fn fold(
     now: UnixNanos,
 ) -> OrderState {
     let skew = nanos(lifecycle.skew);
-    let horizon = now.saturating_add(skew);
+    let horizon = horizon(lifecycle, now);
     let unique = unique(signals);
     let times = unique.iter().map(|s| s.event_time).chain(heartbeats.iter().map(|beat| beat.at));
     let refold_at = times.filter(|t| *t > horizon).min();
-    let heard: Vec<_> = unique.into_iter().filter(|s| s.event_time <= horizon).collect();
+    let heard = latest(unique.into_iter().filter(|s| s.event_time <= horizon).collect());
     let stays = stays(lifecycle, &heard);
     let stage = current_stage(lifecycle, &heard, skew);
     let since = stays.iter().rev().find(|v| v.stage == stage).map_or(0, |v| v.entered_at);
@@ -247,7 +254,11 @@ fn unique(signals: &[StageSignal]) -> Vec<StageSignal> {
             }
         }
     }
-    let mut signals: Vec<StageSignal> = identities.into_values().collect();
+    identities.into_values().collect()
+}
+
+/// At most [`SIGNALS_MAX`] of the signals.
+fn latest(mut signals: Vec<StageSignal>) -> Vec<StageSignal> {
     if signals.len() > SIGNALS_MAX {
         signals.sort_by_cached_key(|s| (Reverse(s.event_time), s.kind.clone(), s.source.clone()));
         signals.truncate(SIGNALS_MAX);

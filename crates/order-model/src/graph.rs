@@ -21,6 +21,10 @@ pub const GROUP_ORDERS_MAX: usize = 16;
 /// says the same each time. Its id finds the orders and brings them nothing.
 pub const MESSAGE_ORDERS_MAX: usize = 1_000;
 
+/// A carrier that names nobody and has more links than this is a hub: a message id that every
+/// consumer sends. It belongs to those beside it, and nothing is followed through it.
+pub const HUB_LINKS_MAX: usize = 1_000;
+
 /// An order adopts at most this many carriers that name nobody, the nearest first and of these the
 /// least: more hang on it only by a mistake or in an attack, and would be written for each order
 /// of a batch.
@@ -184,16 +188,19 @@ impl Graph {
         links.flat_map(|link| {
             let spans = self.names.get(&link.other);
             let met = spans.and_then(|spans| spans.get(&link.other_span_id));
-            met.or_else(|| self.whole(&link.other)).into_iter().flat_map(BTreeMap::keys)
+            let orders = met.or_else(|| self.whole(&link.other));
+            let speaks = orders.filter(|_| !self.is_reused(&link.other));
+            speaks.into_iter().flat_map(BTreeMap::keys)
         })
     }
 
-    /// Whether anything that names nobody is linked with single spans of a carrier: then it hangs
-    /// on what these spans name whose it is.
+    /// Whether links meet spans of a carrier that name orders themselves: before they did, what is
+    /// linked with them belonged to all orders of the carrier.
     #[must_use]
     pub fn may_part(&self, carrier: &str) -> bool {
+        let Some(spans) = self.names.get(carrier) else { return false };
         let mut links = self.links.get(carrier).into_iter().flatten();
-        links.any(|link| !link.span_id.is_empty() && !self.names_any(&link.other))
+        links.any(|link| !link.span_id.is_empty() && spans.contains_key(&link.span_id))
     }
 
     /// Every number that an order has, or is.
@@ -299,7 +306,8 @@ impl Graph {
         let carriers_max = carriers.len() + ADOPTED_MAX;
         for _ in 0..HOPS_MAX {
             let mut next = Vec::new();
-            for link in frontier.iter().flat_map(|c| self.links.get(c).into_iter().flatten()) {
+            let walked = frontier.iter().filter(|carrier| !self.is_hub(carrier));
+            for link in walked.flat_map(|c| self.links.get(c).into_iter().flatten()) {
                 let fits = carriers.len() < carriers_max
                     && !carriers.contains_key(&link.other)
                     && !self.names_any(&link.other)
@@ -314,8 +322,16 @@ impl Graph {
         carriers
     }
 
+    /// Whether a carrier names nobody and is linked with so many that nothing follows from it.
+    #[must_use]
+    pub fn is_hub(&self, carrier: &str) -> bool {
+        let links = self.links.get(carrier).map_or(0, BTreeSet::len);
+        links > HUB_LINKS_MAX && !self.names_any(carrier)
+    }
+
     /// Whether a carrier is a message whose id so many orders have that it is no id.
-    fn is_reused(&self, carrier: &str) -> bool {
+    #[must_use]
+    pub fn is_reused(&self, carrier: &str) -> bool {
         message_of(carrier).is_some()
             && self.whole(carrier).is_some_and(|orders| orders.len() > MESSAGE_ORDERS_MAX)
     }

@@ -75,8 +75,7 @@ impl fmt::Display for OrderId {
 }
 
 /// The form in which ids are compared by the search box: letters and digits, in upper case. Spaces,
-/// `№`, `#` and hyphens are forgiven. The store computes the same in SQL
-/// (`order_aliases_mv`).
+/// `№`, `#` and hyphens are forgiven. The store keeps names in this form.
 #[must_use]
 pub fn search_key(text: &str) -> String {
     text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_uppercase).collect()

@@ -16,6 +16,8 @@ CREATE TABLE IF NOT EXISTS order_events (
     Stage LowCardinality(String),
     EventTime DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),
     ReceivedAt SimpleAggregateFunction(min, DateTime64(3, 'UTC')) CODEC(Delta, ZSTD(1)),
+    LastReceivedAt SimpleAggregateFunction(max, DateTime64(3, 'UTC')) DEFAULT ReceivedAt
+        CODEC(Delta, ZSTD(1)),
     Source LowCardinality(String),
     TraceId String CODEC(ZSTD(1)),
     SpanId String CODEC(ZSTD(1)),
@@ -36,22 +38,23 @@ SETTINGS ttl_only_drop_parts = 1, index_granularity = 128,
          non_replicated_deduplication_window = 100000,
          fsync_after_insert = 1, fsync_part_directory = 1;
 
--- Signs of life of long work: the latest of each worker and attempt. One of a clock that is ahead
--- does not hide those that were in time.
+-- Signs of life of long work: the latest of each worker and attempt. Of a clock that is ahead the
+-- latest of each minute: the next would hide it before its time has come.
 CREATE TABLE IF NOT EXISTS order_heartbeats (
     OrderId String CODEC(ZSTD(1)),
     Carrier String CODEC(ZSTD(1)),
     Source LowCardinality(String),
     Worker String CODEC(ZSTD(1)),
     Attempt UInt32,
-    Ahead UInt8 DEFAULT LastAt > ReceivedAt,
+    AheadMinute Int64 DEFAULT
+        if(LastAt > ReceivedAt, intDiv(toUnixTimestamp64Nano(LastAt), 60000000000), 0),
     LastAt SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(ZSTD(1)),
     ReceivedAt SimpleAggregateFunction(max, DateTime64(3, 'UTC')) CODEC(ZSTD(1)),
     InsertedAt SimpleAggregateFunction(max, DateTime64(3, 'UTC')) DEFAULT now64(3, 'UTC')
         CODEC(ZSTD(1)),
     INDEX inserted InsertedAt TYPE minmax GRANULARITY 16
 ) ENGINE = AggregatingMergeTree
-ORDER BY (OrderId, Carrier, Source, Worker, Attempt, Ahead)
+ORDER BY (OrderId, Carrier, Source, Worker, Attempt, AheadMinute)
 TTL toDateTime(ReceivedAt) + INTERVAL 1 YEAR
 SETTINGS index_granularity = 128,
          min_compress_block_size = 8192, max_compress_block_size = 16384, non_replicated_deduplication_window = 100000,

@@ -107,7 +107,9 @@ SELECT
     CalculationError AS Error, RetryingSince, LastSignOfLifeAt, SignOfLifeWorker,
     assumeNotNull(RequestedAt + toIntervalSecond(limits.1)) AS LateAt,
     assumeNotNull(RequestedAt + toIntervalSecond(limits.2)) AS StuckAt,
-    AnsweredAt IS NULL AND StuckAt <= as_of AS OverOneHour,
+    -- An order that the customer has given up waits for no price.
+    IsOpen AND ifNull(AbandonedAt > as_of, 1) AND AnsweredAt IS NULL AND StuckAt <= as_of
+        AS OverOneHour,
     AnsweredAt > StuckAt AS AnsweredTooLate,
     -- Answered in time, but heard of only after the hour: on-call may have been paged meanwhile.
     CalculationAnswerHeardAt AS AnswerHeardAt,

@@ -14,6 +14,11 @@ pub struct StoreError {
 /// behind it.
 const PASSING_CODES: [u32; 12] = [159, 202, 209, 210, 241, 242, 243, 252, 279, 319, 369, 999];
 
+/// Codes by which the store refuses everybody: columns, tables, databases that are not there (10, 16,
+/// 47, 60, 81), read-only (164, 242), unknown users, passwords, rights (192 to 194, 497, 516), no
+/// space (243).
+const STORE_CODES: [u32; 13] = [10, 16, 47, 60, 81, 164, 192, 193, 194, 242, 243, 497, 516];
+
 impl StoreError {
     /// For `map_err`: what was being done, as an infinitive ("insert spans").
     pub(crate) fn doing(doing: &'static str) -> impl FnOnce(clickhouse::error::Error) -> Self {
@@ -29,6 +34,19 @@ impl StoreError {
             Error::Network(_) | Error::TimedOut | Error::Other(_) => true,
             Error::BadResponse(text) => {
                 code_of(text).is_none_or(|code| PASSING_CODES.contains(&code))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the store refuses everybody alike: tables that are not there, a user that may not,
+    /// a server that takes nothing. Then nothing is wrong with what was asked.
+    #[must_use]
+    pub fn is_of_the_store(&self) -> bool {
+        match &self.source {
+            clickhouse::error::Error::SchemaMismatch(_) => true,
+            clickhouse::error::Error::BadResponse(text) => {
+                code_of(text).is_some_and(|code| STORE_CODES.contains(&code))
             }
             _ => false,
         }

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 
 use clickhouse::Row;
 use order_model::graph::{
-    Graph, HOPS_MAX, Link, NUMBER_ORDERS_MAX, Naming, Number, message_carrier, message_of,
+    Graph, HOPS_MAX, HUB_LINKS_MAX, Link, MESSAGE_ORDERS_MAX, NUMBER_ORDERS_MAX, Naming, Number,
+    message_carrier, message_of,
 };
 use order_model::keys::{ALIAS_MESSAGE_ID, ALIAS_ORDER_ID, ALIAS_PARTNER_NUMBER};
 use serde::Deserialize;
@@ -22,6 +23,9 @@ const IDS_BYTES_MAX: usize = 4 << 20;
 /// Orders that a number or a carrier brings along. Of a number that more orders have, as many are
 /// read as it takes to know that it glues none.
 const COMPANIONS_MAX: usize = 8 * NUMBER_ORDERS_MAX;
+/// Orders of a reused message id that are derived again when they turn out too many: two collectors
+/// may bring some at once.
+const REUSE_MARGIN: usize = 500;
 /// Orders that one carrier may name before the rest is left out: a trace of so many is a batch,
 /// which glues nothing, and its other orders are not asked for.
 const NAMES_PER_CARRIER_MAX: usize = 10_000;
@@ -90,10 +94,16 @@ const SPAN_NAMINGS: &str = "SELECT OrderId, TraceId, SpanId, \
     AND (TraceId, SpanId) IN (SELECT (parts[1], parts[2]) FROM (SELECT \
         splitByChar('/', arrayJoin({ids:Array(String)})) AS parts)) \
     GROUP BY OrderId, TraceId, SpanId";
-const LINKS: &str = "SELECT DISTINCT TraceId, SpanId, LinkedTraceId, LinkedSpanId \
-    FROM trace_links WHERE TraceId IN {ids:Array(String)} UNION DISTINCT \
-    SELECT DISTINCT TraceId, SpanId, LinkedTraceId, LinkedSpanId \
-    FROM trace_links_by_target WHERE LinkedTraceId IN {ids:Array(String)}";
+const LINKS: &str = "SELECT DISTINCT * FROM ( \
+    SELECT TraceId, SpanId, LinkedTraceId, LinkedSpanId FROM trace_links \
+    WHERE TraceId IN {ids:Array(String)} \
+    GROUP BY ALL ORDER BY ALL LIMIT {names_max:UInt32} BY TraceId UNION ALL \
+    SELECT TraceId, SpanId, LinkedTraceId, LinkedSpanId FROM trace_links_by_target \
+    WHERE LinkedTraceId IN {ids:Array(String)} \
+    GROUP BY ALL ORDER BY ALL LIMIT {names_max:UInt32} BY LinkedTraceId)";
+/// Links that are read of one carrier that is touched, or names an order: a batch may have as many
+/// consumers. Of others, as many as it takes to know a hub.
+const LINKS_MAX: usize = 100_000;
 const ONE_WITH: &str = "SELECT arrayJoin(arrayPushBack(OtherIds, MergedInto)) AS Id FROM orders \
     WHERE OrderId IN {ids:Array(String)} AND (MergedInto != '' OR notEmpty(OtherIds))";
 
@@ -125,15 +135,23 @@ impl Loader<'_> {
             return Ok(orders);
         }
         self.load_names(&mut graph, &seen).await?;
-        for carrier in &touched.carriers {
+        for carrier in touched.carriers.iter().filter(|carrier| !graph.is_reused(carrier)) {
             orders.extend(graph.named_by(carrier).cloned());
+        }
+        // A message whose id has just turned out to be none lets go of all its orders.
+        for carrier in touched.named.iter().filter(|carrier| graph.is_reused(carrier)) {
+            let named: BTreeSet<String> = graph.named_by(carrier).cloned().collect();
+            if named.len() <= MESSAGE_ORDERS_MAX + REUSE_MARGIN {
+                orders.extend(named);
+            }
         }
         for carrier in touched.named.iter().filter(|carrier| graph.names_provisionally(carrier)) {
             orders.extend(graph.named_by(carrier).cloned());
         }
         let mut frontier = seen.clone();
-        for _ in 0..HOPS_MAX {
-            let found = self.beyond(&mut graph, &frontier, &mut seen, Ends::Both).await?;
+        for hop in 0..HOPS_MAX {
+            let found = self.beyond(&mut graph, &frontier, &mut seen, Ends::Both, hop).await?;
+            frontier.retain(|carrier| !graph.is_hub(carrier));
             orders.extend(frontier.iter().flat_map(|carrier| graph.orders_met(carrier)).cloned());
             // A span that is named only now takes what is linked with it from the others of its
             // trace.
@@ -160,8 +178,8 @@ impl Loader<'_> {
         let carriers = near.orders.iter().flat_map(|order| near.graph.carriers_of(order));
         let mut frontier: BTreeSet<String> = carriers.cloned().collect();
         let mut seen = frontier.clone();
-        for _ in 0..HOPS_MAX {
-            let found = self.beyond(&mut near.graph, &frontier, &mut seen, Ends::Near).await?;
+        for hop in 0..HOPS_MAX {
+            let found = self.beyond(&mut near.graph, &frontier, &mut seen, Ends::Near, hop).await?;
             frontier = found.into_iter().filter(|c| !near.graph.names_any(c)).collect();
         }
         Ok(near)
@@ -175,12 +193,14 @@ impl Loader<'_> {
         carriers: &BTreeSet<String>,
         seen: &mut BTreeSet<String>,
         ends: Ends,
+        hop: usize,
     ) -> Result<BTreeSet<String>, StoreError> {
         if carriers.is_empty() {
             return Ok(BTreeSet::new());
         }
         let mut spans: BTreeSet<String> = BTreeSet::new();
-        for row in self.read::<LinkRow>(LINKS, carriers, 0, "find links of traces").await? {
+        let links_max = if hop == 0 { LINKS_MAX } else { HUB_LINKS_MAX + 1 };
+        for row in self.read::<LinkRow>(LINKS, carriers, links_max, "find links of traces").await? {
             for (trace, span) in
                 [(&row.trace_id, &row.span_id), (&row.linked_trace_id, &row.linked_span_id)]
             {
@@ -197,7 +217,8 @@ impl Loader<'_> {
         }
         let named = self.read::<NamingRow>(SPAN_NAMINGS, &spans, 0, "find orders of spans").await?;
         named.into_iter().for_each(|row| add_naming(graph, row));
-        let others = carriers.iter().flat_map(|carrier| graph.linked_with(carrier));
+        let walked = carriers.iter().filter(|carrier| !graph.is_hub(carrier));
+        let others = walked.flat_map(|carrier| graph.linked_with(carrier));
         let found: BTreeSet<String> = others.filter(|end| !seen.contains(*end)).cloned().collect();
         seen.extend(found.iter().cloned());
         self.load_names(graph, &found).await?;
@@ -230,7 +251,7 @@ impl Loader<'_> {
         }
         keys.extend(orders.iter().flat_map(|order| graph.number_keys(order).collect::<Vec<_>>()));
         let others =
-            self.read::<AliasRow>(ALIASES, &keys, COMPANIONS_MAX + 1, "find orders by name");
+            self.read::<AliasRow>(ALIASES, &keys, MESSAGE_ORDERS_MAX + 1, "find orders by name");
         let glueing = self.read::<String>(PROVISIONAL_TRACES, &traces, 0, "find numbers in traces");
         let (others, glueing) = tokio::try_join!(others, glueing)?;
         let names = self.read_namings(&glueing.into_iter().collect()).await?;

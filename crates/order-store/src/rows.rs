@@ -216,7 +216,7 @@ pub struct OrderAliasRow {
     /// The other name in the form of `order_model::order_id::search_key`.
     pub alias: String,
     /// `partner_number` (of one order), `shared_number` (named together with several orders) or
-    /// `message_id`. The store itself adds `order_id`.
+    /// `message_id`. The writer itself adds `order_id`.
     pub alias_kind: String,
     /// The partner whose number it is, in the form of the search box; empty when not said, and
     /// for messages.

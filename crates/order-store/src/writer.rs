@@ -70,7 +70,7 @@ impl Writer {
 
     /// The ids of orders that this writer has not met, as names.
     fn new_ids(&self, batch: &Batch) -> Vec<OrderAliasRow> {
-        let mut met = self.met();
+        let met = self.met();
         let mut ids: BTreeMap<&str, OrderAliasRow> = BTreeMap::new();
         for naming in &batch.order_traces {
             if met.has(&naming.order_id) {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use order_model::graph::message_carrier;
 use order_model::order_id::{ORDER_ID_BYTES_MAX, search_key};
+use order_model::time::NANOS_PER_MILLI;
 use order_model::{UnixNanos, keys};
 use order_store::rows::{
     Attributes, Batch, HeartbeatRow, OrderAliasRow, OrderEventRow, OrderTraceRow, TraceLinkRow,
@@ -14,6 +15,9 @@ use crate::place::{Named, Place};
 
 /// Memory of a row of facts beyond its texts.
 const ROW_BYTES: usize = 320;
+
+/// A minute.
+const NANOS_PER_MINUTE: i64 = 60_000_000_000;
 
 /// Charged for a fact that folds into another: a request of nothing but repeats takes no memory,
 /// and must come to an end all the same.
@@ -67,6 +71,8 @@ struct LifeKey {
     source: String,
     worker: String,
     attempt: u32,
+    /// Of a clock that is ahead, its minute: the store keeps the latest of each.
+    ahead_minute: i64,
 }
 
 /// Facts of one request.
@@ -129,6 +135,11 @@ impl Facts {
                 source: place.service.to_owned(),
                 worker: worker.to_owned(),
                 attempt: attempt(place),
+                ahead_minute: if at > self.received_at * NANOS_PER_MILLI {
+                    at / NANOS_PER_MINUTE
+                } else {
+                    0
+                },
             };
             self.bytes += REPEAT_BYTES;
             let last = self.lives.entry(key).or_insert_with(|| {
@@ -283,7 +294,7 @@ impl Facts {
     pub(crate) fn into_batch(self) -> Batch {
         let received_at = self.received_at;
         let lives = self.lives.into_iter().map(|(key, last_at)| {
-            let LifeKey { order_id, carrier, source, worker, attempt } = key;
+            let LifeKey { order_id, carrier, source, worker, attempt, ahead_minute: _ } = key;
             HeartbeatRow { order_id, carrier, source, worker, attempt, last_at, received_at }
         });
         let mut aliases: Vec<(AliasKey, bool)> = self.aliases.into_iter().collect();

@@ -132,8 +132,11 @@ impl Reading<'_> {
     /// What the span does with a message, as a signal of the orders that it is about. A message
     /// that could not be sent is nowhere.
     fn passing(&self) -> Option<&'static str> {
-        let failed = self.span.status.as_ref().is_some_and(|s| s.code == StatusCode::Error as i32);
-        self.doing().filter(|signal| !failed || *signal != keys::SIGNAL_HANDED_OVER)
+        self.doing().filter(|signal| !self.failed() || *signal != keys::SIGNAL_HANDED_OVER)
+    }
+
+    fn failed(&self) -> bool {
+        self.span.status.as_ref().is_some_and(|status| status.code == StatusCode::Error as i32)
     }
 
     fn doing(&self) -> Option<&'static str> {
@@ -224,6 +227,8 @@ fn add_ruled(facts: &mut Facts, lifecycle: &Lifecycle, reading: &Reading<'_>, pl
         }
         let (signal, stage) = match &rule.signal {
             RuleSignal::Stage(stage) => (keys::SIGNAL_STAGE, stage.as_str()),
+            // A request that could not be sent waits nowhere.
+            RuleSignal::PriceRequested if reading.failed() => continue,
             RuleSignal::PriceRequested => (keys::SIGNAL_PRICE_REQUESTED, ""),
         };
         let event_time = match rule.at {

@@ -1,5 +1,7 @@
 //! Lists of orders: newest first, by keyset, at one point in time.
 
+use std::collections::HashSet;
+
 use clickhouse::Row;
 use order_model::Condition;
 use serde::Deserialize;
@@ -65,6 +67,9 @@ impl Reader {
         let (mut orders, mut settled) = tokio::try_join!(open, settled)?;
         orders.append(&mut settled.orders);
         orders.sort_by(|a, b| (b.since, &b.order_id).cmp(&(a.since, &a.order_id)));
+        // One that ended between the two readings is in both.
+        let mut shown = HashSet::new();
+        orders.retain(|order| shown.insert(order.order_id.clone()));
         if let Some(end) = &settled.looked_until {
             orders.retain(|o| (o.since, &o.order_id) >= (end.since, &end.order_id));
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::iter::Peekable;
 
+use order_model::fold::horizon;
 use order_model::graph::{Group, Through};
 use order_model::{fold, judge};
 
@@ -66,7 +67,8 @@ impl Stitcher {
     ) -> Result<usize, StoreError> {
         let ids: Vec<&String> = portion.iter().flat_map(|(group, _)| &group.members).collect();
         let carriers: BTreeSet<&String> = portion.iter().flat_map(|(_, c)| c.keys()).collect();
-        let facts = Facts::read(&self.store, &ids, &carriers).await?;
+        let horizon = horizon(&self.lifecycle, moment.ticket);
+        let facts = Facts::read(&self.store, &ids, &carriers, horizon).await?;
         let mut rows: Vec<StateRow> = Vec::with_capacity(ids.len());
         let mut buckets: BTreeSet<u16> = BTreeSet::new();
         for (group, carriers) in portion {

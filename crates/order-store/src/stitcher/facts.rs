@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use clickhouse::{Row, RowOwned, RowRead};
+use order_model::UnixNanos;
 use order_model::fold::{Heartbeat, OrderTraits, SIGNALS_MAX, SignalKind, StageSignal};
 use order_model::graph::Through;
 use order_model::keys::{SIGNAL_HANDED_OVER, SIGNAL_PRICE_REQUESTED, SIGNAL_STAGE};
@@ -17,7 +18,7 @@ use crate::neighbourhood::id_chunks;
 /// Facts by whatever tells their order: its id, or a carrier.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
-    signals: HashMap<Owner, Vec<StageSignal>>,
+    signals: HashMap<Owner, Vec<(StageSignal, UnixMillis)>>,
     heartbeats: HashMap<Owner, Vec<(Heartbeat, UnixMillis)>>,
     traits: HashMap<String, Traits>,
     told: HashMap<String, Told>,
@@ -57,6 +58,7 @@ struct SignalRow {
     stage: String,
     event_time: i64,
     received_at: UnixMillis,
+    last_received_at: UnixMillis,
     source: String,
     attempt: u32,
     worker: String,
@@ -68,7 +70,8 @@ struct SignalRow {
 struct HeartbeatRow {
     owner: String,
     worker: String,
-    last_at: i64,
+    last_at: Option<i64>,
+    next_at: Option<i64>,
     received_at: UnixMillis,
 }
 
@@ -83,11 +86,35 @@ pub(super) struct OrderFacts {
     pub(super) first_named_at: i64,
 }
 
-/// Rows of signals that are read of one order or carrier, the latest: the fold counts half as many,
-/// the others may be repeats that are not merged yet.
-const SIGNAL_ROWS_MAX: usize = 2 * SIGNALS_MAX;
-const SIGNAL_COLUMNS: &str = "Signal, Stage, EventTime, ReceivedAt, Source, Attempt, \
-    Worker, Error FROM order_events";
+/// Signals of orders or carriers, each identity once; of each owner the latest that count, and then
+/// the next of the future.
+fn signals_of(column: &str, of: &str) -> String {
+    format!(
+        "SELECT {column} AS Owner, Signal, Stage, EventTime, Source, \
+         min(order_events.ReceivedAt) AS ReceivedAt, \
+         max(order_events.LastReceivedAt) AS LastReceivedAt, \
+         max(order_events.Attempt) AS Attempt, max(order_events.Worker) AS Worker, \
+         max(order_events.Error) AS Error FROM order_events \
+         WHERE {of}{column} IN {{ids:Array(String)}} \
+         GROUP BY Owner, Signal, Stage, EventTime, Source \
+         ORDER BY EventTime > fromUnixTimestamp64Nano({{horizon:Int64}}, 'UTC') AS ahead, \
+         if(ahead, 1, -1) * toUnixTimestamp64Nano(EventTime), Signal, Stage, Source \
+         LIMIT {SIGNALS_MAX} BY Owner"
+    )
+}
+
+/// Signs of life, of each worker the latest and the next of the future.
+fn beats_of(column: &str, of: &str) -> String {
+    format!(
+        "SELECT {column} AS Owner, Worker, \
+         maxOrNullIf(order_heartbeats.LastAt, order_heartbeats.LastAt <= \
+             (fromUnixTimestamp64Nano({{horizon:Int64}}, 'UTC') AS horizon)) AS LastAt, \
+         minOrNullIf(order_heartbeats.LastAt, order_heartbeats.LastAt > horizon) AS NextAt, \
+         max(order_heartbeats.ReceivedAt) AS ReceivedAt FROM order_heartbeats \
+         WHERE {of}{column} IN {{ids:Array(String)}} GROUP BY Owner, Worker"
+    )
+}
+
 const TRAITS: &str = "SELECT OrderId, max(order_traces.HasModel) AS HasModel, \
     max(order_traces.Kind) AS Kind, max(order_traces.Channel) AS Channel, \
     max(order_traces.ReceivedAt) AS LastReceivedAt, min(order_traces.Start) AS Start, \
@@ -98,49 +125,47 @@ const TOLD: &str = "SELECT OrderId, max(orders.DerivedAt) AS DerivedAt, \
     FROM orders WHERE OrderId IN {ids:Array(String)} GROUP BY OrderId";
 
 impl Facts {
-    /// The facts of these ids and of these carriers.
+    /// The facts of these ids and of these carriers; events past the horizon are of the future.
     pub(super) async fn read(
         store: &Store,
         ids: &[&String],
         carriers: &BTreeSet<&String>,
+        horizon: UnixNanos,
     ) -> Result<Self, StoreError> {
-        let signals = |column: &str, of: &str| {
-            format!(
-                "SELECT {column} AS Owner, {SIGNAL_COLUMNS} \
-                 WHERE {of}{column} IN {{ids:Array(String)}} \
-                 ORDER BY EventTime DESC LIMIT {SIGNAL_ROWS_MAX} BY Owner"
-            )
-        };
-        let (named, carried) = (signals("OrderId", ""), signals("Carrier", "OrderId = '' AND "));
-        let beats = |column: &str, of: &str| {
-            format!(
-                "SELECT {column} AS Owner, Worker, max(order_heartbeats.LastAt) AS LastAt, \
-                 max(order_heartbeats.ReceivedAt) AS ReceivedAt FROM order_heartbeats \
-                 WHERE {of}{column} IN {{ids:Array(String)}} GROUP BY Owner, Worker, Ahead"
-            )
-        };
-        let (named_beats, carried_beats) =
-            (beats("OrderId", ""), beats("Carrier", "OrderId = '' AND "));
         let carriers: Vec<&String> = carriers.iter().copied().collect();
+        const OF_CARRIER: &str = "OrderId = '' AND ";
+        let (named, carried) = (signals_of("OrderId", ""), signals_of("Carrier", OF_CARRIER));
+        let (alive, carried_alive) = (beats_of("OrderId", ""), beats_of("Carrier", OF_CARRIER));
+        let ahead = Some(horizon);
         let (signals, carried, beats, carried_beats, traits, told) = tokio::try_join!(
-            read::<SignalRow>(store, &named, ids, "read signals of orders"),
-            read::<SignalRow>(store, &carried, &carriers, "read signals of traces"),
-            read::<HeartbeatRow>(store, &named_beats, ids, "read signs of life of orders"),
-            read::<HeartbeatRow>(store, &carried_beats, &carriers, "read signs of life of traces"),
-            read::<Traits>(store, TRAITS, ids, "read what is said of orders"),
-            read::<Told>(store, TOLD, ids, "read the states of orders"),
+            read::<SignalRow>(store, &named, ids, ahead, "read signals of orders"),
+            read::<SignalRow>(store, &carried, &carriers, ahead, "read signals of traces"),
+            read::<HeartbeatRow>(store, &alive, ids, ahead, "read signs of life of orders"),
+            read::<HeartbeatRow>(
+                store,
+                &carried_alive,
+                &carriers,
+                ahead,
+                "read signs of life of traces"
+            ),
+            read::<Traits>(store, TRAITS, ids, None, "read what is said of orders"),
+            read::<Told>(store, TOLD, ids, None, "read the states of orders"),
         )?;
         let mut facts = Self::default();
         for (is_order, rows) in [(true, signals), (false, carried)] {
             for row in rows {
                 let owner = (is_order, row.owner.clone());
-                facts.signals.entry(owner).or_default().push(row.into_signal());
+                let received_at = row.last_received_at;
+                let signals = facts.signals.entry(owner).or_default();
+                signals.push((row.into_signal(), received_at));
             }
         }
         for (is_order, rows) in [(true, beats), (false, carried_beats)] {
-            for HeartbeatRow { owner, worker, last_at, received_at } in rows {
-                let beat = (Heartbeat { at: last_at, worker }, received_at);
-                facts.heartbeats.entry((is_order, owner)).or_default().push(beat);
+            for HeartbeatRow { owner, worker, last_at, next_at, received_at } in rows {
+                let beats = facts.heartbeats.entry((is_order, owner)).or_default();
+                for at in last_at.into_iter().chain(next_at) {
+                    beats.push((Heartbeat { at, worker: worker.clone() }, received_at));
+                }
             }
         }
         facts.traits = traits.into_iter().map(|row| (row.order_id.clone(), row)).collect();
@@ -154,7 +179,7 @@ impl Facts {
         ids: &[&String],
         ticket: i64,
     ) -> Result<Vec<(String, i64)>, StoreError> {
-        let told = read::<Told>(store, TOLD, ids, "read the states of orders").await?;
+        let told = read::<Told>(store, TOLD, ids, None, "read the states of orders").await?;
         let newer = told.into_iter().filter(|told| told.derived_at >= ticket);
         Ok(newer.map(|told| (told.order_id, told.derived_at)).collect())
     }
@@ -179,8 +204,8 @@ impl Facts {
         let owners: Vec<Owner> = ids.chain(carriers.keys().map(|c| (false, c.clone()))).collect();
         let mut found = OrderFacts { first_named_at: i64::MAX, ..OrderFacts::default() };
         for owner in &owners {
-            for signal in self.signals.get(owner).into_iter().flatten() {
-                found.last_received_at = found.last_received_at.max(signal.received_at);
+            for (signal, received_at) in self.signals.get(owner).into_iter().flatten() {
+                found.last_received_at = found.last_received_at.max(*received_at);
                 found.signals.push(signal.clone());
             }
             for (beat, received_at) in self.heartbeats.get(owner).into_iter().flatten() {
@@ -224,11 +249,15 @@ async fn read<T: RowOwned + RowRead>(
     store: &Store,
     sql: &str,
     ids: &[&String],
+    horizon: Option<UnixNanos>,
     doing: &'static str,
 ) -> Result<Vec<T>, StoreError> {
     let mut rows = Vec::new();
     for chunk in id_chunks(ids) {
-        let query = store.client().query(sql).param("ids", chunk);
+        let mut query = store.client().query(sql).param("ids", chunk);
+        if let Some(horizon) = horizon {
+            query = query.param("horizon", horizon);
+        }
         rows.append(&mut query.fetch_all::<T>().await.map_err(StoreError::doing(doing))?);
     }
     Ok(rows)

@@ -43,7 +43,8 @@ impl Worlds {
     /// Inserts facts and stitches what they touch.
     async fn hear(&mut self, world: &str, facts: &str) {
         let batch = self.insert(world, facts).await;
-        self.stitcher.stitch(&batch.touched()).await.unwrap();
+        let stitched = self.stitcher.stitch(&batch.touched()).await.unwrap();
+        assert_eq!(stitched.refused, 0, "{facts}");
     }
 
     /// Every order of a world: `A SHIPPED; was PACKAGING SHIPPED; also P7; named t; linked u`.
