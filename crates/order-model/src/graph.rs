@@ -22,7 +22,7 @@ pub const GROUP_ORDERS_MAX: usize = 16;
 pub const MESSAGE_ORDERS_MAX: usize = 1_000;
 
 /// A carrier that names nobody and has more links than this is a hub: a message id that every
-/// consumer sends. It belongs to those beside it, and nothing is followed through it.
+/// consumer sends. It is nobody's, and nothing is followed through it.
 pub const HUB_LINKS_MAX: usize = 1_000;
 
 /// An order adopts at most this many carriers that name nobody, the nearest first and of these the
@@ -306,11 +306,11 @@ impl Graph {
         let carriers_max = carriers.len() + ADOPTED_MAX;
         for _ in 0..HOPS_MAX {
             let mut next = Vec::new();
-            let walked = frontier.iter().filter(|carrier| !self.is_hub(carrier));
-            for link in walked.flat_map(|c| self.links.get(c).into_iter().flatten()) {
+            for link in frontier.iter().flat_map(|c| self.links.get(c).into_iter().flatten()) {
                 let fits = carriers.len() < carriers_max
                     && !carriers.contains_key(&link.other)
                     && !self.names_any(&link.other)
+                    && !self.is_hub(&link.other, 0)
                     && self.span_is_of(&link.carrier, &link.span_id, group);
                 if fits {
                     carriers.insert(link.other.clone(), Through::Linked);
@@ -322,11 +322,12 @@ impl Graph {
         carriers
     }
 
-    /// Whether a carrier names nobody and is linked with so many that nothing follows from it.
+    /// Whether a carrier names nobody and has more than [`HUB_LINKS_MAX`] links, by more than a
+    /// margin.
     #[must_use]
-    pub fn is_hub(&self, carrier: &str) -> bool {
+    pub fn is_hub(&self, carrier: &str, margin: usize) -> bool {
         let links = self.links.get(carrier).map_or(0, BTreeSet::len);
-        links > HUB_LINKS_MAX && !self.names_any(carrier)
+        links > HUB_LINKS_MAX + margin && !self.names_any(carrier)
     }
 
     /// Whether a carrier is a message whose id so many orders have that it is no id.

@@ -23,9 +23,10 @@ const IDS_BYTES_MAX: usize = 4 << 20;
 /// Orders that a number or a carrier brings along. Of a number that more orders have, as many are
 /// read as it takes to know that it glues none.
 const COMPANIONS_MAX: usize = 8 * NUMBER_ORDERS_MAX;
-/// Orders of a reused message id that are derived again when they turn out too many: two collectors
-/// may bring some at once.
-const REUSE_MARGIN: usize = 500;
+/// A reused message id and a hub let go of what they had held together: until they have by so much
+/// more than they may, whatever touches them derives all of it. Two collectors may bring some at
+/// once.
+const PARTING_MARGIN: usize = 500;
 /// Orders that one carrier may name before the rest is left out: a trace of so many is a batch,
 /// which glues nothing, and its other orders are not asked for.
 const NAMES_PER_CARRIER_MAX: usize = 10_000;
@@ -101,9 +102,10 @@ const LINKS: &str = "SELECT DISTINCT * FROM ( \
     SELECT TraceId, SpanId, LinkedTraceId, LinkedSpanId FROM trace_links_by_target \
     WHERE LinkedTraceId IN {ids:Array(String)} \
     GROUP BY ALL ORDER BY ALL LIMIT {names_max:UInt32} BY LinkedTraceId)";
-/// Links that are read of one carrier that is touched, or names an order: a batch may have as many
-/// consumers. Of others, as many as it takes to know a hub.
+/// Links that are read of one carrier that names an order: a batch may have as many consumers.
 const LINKS_MAX: usize = 100_000;
+/// Of others, as many as it takes to know a hub.
+const LINKS_OF_NOBODY_MAX: usize = HUB_LINKS_MAX + PARTING_MARGIN + 1;
 const ONE_WITH: &str = "SELECT arrayJoin(arrayPushBack(OtherIds, MergedInto)) AS Id FROM orders \
     WHERE OrderId IN {ids:Array(String)} AND (MergedInto != '' OR notEmpty(OtherIds))";
 
@@ -141,7 +143,7 @@ impl Loader<'_> {
         // A message whose id has just turned out to be none lets go of all its orders.
         for carrier in touched.named.iter().filter(|carrier| graph.is_reused(carrier)) {
             let named: BTreeSet<String> = graph.named_by(carrier).cloned().collect();
-            if named.len() <= MESSAGE_ORDERS_MAX + REUSE_MARGIN {
+            if named.len() <= MESSAGE_ORDERS_MAX + PARTING_MARGIN {
                 orders.extend(named);
             }
         }
@@ -149,9 +151,10 @@ impl Loader<'_> {
             orders.extend(graph.named_by(carrier).cloned());
         }
         let mut frontier = seen.clone();
-        for hop in 0..HOPS_MAX {
-            let found = self.beyond(&mut graph, &frontier, &mut seen, Ends::Both, hop).await?;
-            frontier.retain(|carrier| !graph.is_hub(carrier));
+        frontier.retain(|carrier| !graph.is_reused(carrier));
+        for _ in 0..HOPS_MAX {
+            let found = self.beyond(&mut graph, &frontier, &mut seen, Ends::Both).await?;
+            frontier.retain(|carrier| !graph.is_hub(carrier, PARTING_MARGIN));
             orders.extend(frontier.iter().flat_map(|carrier| graph.orders_met(carrier)).cloned());
             // A span that is named only now takes what is linked with it from the others of its
             // trace.
@@ -176,10 +179,12 @@ impl Loader<'_> {
             fresh = found.difference(&near.orders).cloned().collect();
         }
         let carriers = near.orders.iter().flat_map(|order| near.graph.carriers_of(order));
-        let mut frontier: BTreeSet<String> = carriers.cloned().collect();
+        let speaking = carriers.filter(|carrier| !near.graph.is_reused(carrier));
+        let mut frontier: BTreeSet<String> = speaking.cloned().collect();
         let mut seen = frontier.clone();
-        for hop in 0..HOPS_MAX {
-            let found = self.beyond(&mut near.graph, &frontier, &mut seen, Ends::Near, hop).await?;
+        // Once more than it is walked: whether the last are hubs.
+        for _ in 0..=HOPS_MAX {
+            let found = self.beyond(&mut near.graph, &frontier, &mut seen, Ends::Near).await?;
             frontier = found.into_iter().filter(|c| !near.graph.names_any(c)).collect();
         }
         Ok(near)
@@ -193,14 +198,12 @@ impl Loader<'_> {
         carriers: &BTreeSet<String>,
         seen: &mut BTreeSet<String>,
         ends: Ends,
-        hop: usize,
     ) -> Result<BTreeSet<String>, StoreError> {
         if carriers.is_empty() {
             return Ok(BTreeSet::new());
         }
         let mut spans: BTreeSet<String> = BTreeSet::new();
-        let links_max = if hop == 0 { LINKS_MAX } else { HUB_LINKS_MAX + 1 };
-        for row in self.read::<LinkRow>(LINKS, carriers, links_max, "find links of traces").await? {
+        for row in self.read_links(graph, carriers).await? {
             for (trace, span) in
                 [(&row.trace_id, &row.span_id), (&row.linked_trace_id, &row.linked_span_id)]
             {
@@ -217,7 +220,8 @@ impl Loader<'_> {
         }
         let named = self.read::<NamingRow>(SPAN_NAMINGS, &spans, 0, "find orders of spans").await?;
         named.into_iter().for_each(|row| add_naming(graph, row));
-        let walked = carriers.iter().filter(|carrier| !graph.is_hub(carrier));
+        let margin = if ends == Ends::Both { PARTING_MARGIN } else { 0 };
+        let walked = carriers.iter().filter(|carrier| !graph.is_hub(carrier, margin));
         let others = walked.flat_map(|carrier| graph.linked_with(carrier));
         let found: BTreeSet<String> = others.filter(|end| !seen.contains(*end)).cloned().collect();
         seen.extend(found.iter().cloned());
@@ -302,6 +306,20 @@ impl Loader<'_> {
         of_messages.for_each(|row| add_alias(graph, row));
         namings.into_iter().for_each(|row| add_naming(graph, row));
         Ok(())
+    }
+
+    async fn read_links(
+        &self,
+        graph: &Graph,
+        carriers: &BTreeSet<String>,
+    ) -> Result<Vec<LinkRow>, StoreError> {
+        let (named, nobodys) = carriers.iter().cloned().partition(|c| graph.names_any(c));
+        let doing = "find links of traces";
+        let of_named = self.read::<LinkRow>(LINKS, &named, LINKS_MAX, doing);
+        let of_nobody = self.read::<LinkRow>(LINKS, &nobodys, LINKS_OF_NOBODY_MAX, doing);
+        let (mut links, of_nobody) = tokio::try_join!(of_named, of_nobody)?;
+        links.extend(of_nobody);
+        Ok(links)
     }
 
     async fn read_namings(&self, traces: &BTreeSet<String>) -> Result<Vec<NamingRow>, StoreError> {

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use order_model::Lifecycle;
-use order_model::keys::SIGNAL_STAGE;
-use order_store::rows::{Batch, OrderEventRow, OrderTraceRow};
-use order_store::{Stitcher, Store, StoreSettings, Touched, Writer};
+use order_store::{Stitcher, Store, StoreSettings, Writer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 
+use crate::facts::{batch, shown};
 use crate::server::Server;
 
 /// A derivation asks no more often than this.
@@ -78,37 +77,54 @@ async fn pass_on(client: TcpStream, engine: TcpStream, gate: Arc<Gate>) {
     }
 }
 
-fn stage(order: &str, stage: &str, age_s: i64) -> Batch {
-    let received_at = chrono::Utc::now().timestamp_millis();
-    let order_events = vec![OrderEventRow {
-        order_id: order.into(),
-        signal: SIGNAL_STAGE.into(),
-        stage: stage.into(),
-        event_time: (received_at - age_s * 1_000) * 1_000_000,
-        received_at,
-        source: "mes".into(),
-        ..OrderEventRow::default()
-    }];
-    let naming = OrderTraceRow { order_id: order.into(), received_at, ..OrderTraceRow::default() };
-    Batch { order_events, order_traces: vec![naming], ..Batch::default() }
-}
+/// What is heard first, what is heard while the derivation of that is held, and what is shown.
+type Case = (&'static str, &'static str, &'static [&'static str]);
 
+const CASES: [Case; 5] = [
+    ("stage A PACKAGING 60", "stage A CLOSED 5", &["A CLOSED; was PACKAGING CLOSED"]),
+    (
+        "name A t/1 + link u t/2 + said u CLOSED 5",
+        "name B t/2",
+        &["A ; named t", "B CLOSED; was CLOSED; named t; linked u"],
+    ),
+    ("name A t + said u CLOSED 5", "link u t/1", &["A CLOSED; was CLOSED; named t; linked u"]),
+    (
+        "stage A PACKAGING 60 + number A 7 + stage B CLOSED 5",
+        "number B 7",
+        &["A CLOSED; was PACKAGING CLOSED; also B"],
+    ),
+    (
+        "name A t + said u CLOSED 5 + meets u m-1",
+        "message A M1",
+        &["A CLOSED; was CLOSED; named t; linked u"],
+    ),
+];
+
+/// Two derivations of one order: the older is held before each of its requests in turn while the
+/// newer sees more, whatever it is that came to be known.
 #[tokio::test]
 async fn wherever_an_older_derivation_is_held_the_newer_stays() {
     let server = Server::start();
     server.store.migrate(&Lifecycle::default()).await.unwrap();
+    let cases = CASES.iter().enumerate().map(|(case, facts)| hold_everywhere(&server, case, facts));
+    futures::future::join_all(cases).await;
+    let stitcher = Stitcher::new(server.store.clone(), Default::default());
+    assert_eq!(stitcher.conservation().await.unwrap().difference, 0);
+}
+
+async fn hold_everywhere(server: &Server, case: usize, (first, second, expected): &Case) {
     let writer = Writer::new(server.store.clone());
     let newer = Stitcher::new(server.store.clone(), Default::default());
-    let (store, gate) = gated(&server).await;
+    let (store, gate) = gated(server).await;
     let older = Stitcher::new(store, Default::default());
     let mut held = 0;
     for number in 1..=REQUESTS_MAX {
-        let order = format!("A{number:02}");
-        let touched = Touched { orders: [order.clone()].into(), ..Touched::default() };
-        writer.insert(&stage(&order, "PACKAGING", 60), &format!("{order}-1")).await.unwrap();
+        let world = format!("W{case}-{number:02}-");
+        let (heard_first, heard_second) = (batch(&world, first), batch(&world, second));
+        writer.insert(&heard_first, &format!("{world}1")).await.unwrap();
         gate.hold(number);
-        let (older, aside) = (older.clone(), touched.clone());
-        let mut deriving = tokio::spawn(async move { older.stitch(&aside).await.unwrap() });
+        let (older, touched) = (older.clone(), heard_first.touched());
+        let mut deriving = tokio::spawn(async move { older.stitch(&touched).await.unwrap() });
         tokio::select! {
             () = gate.reached.notified() => {}
             done = &mut deriving => {
@@ -117,17 +133,12 @@ async fn wherever_an_older_derivation_is_held_the_newer_stays() {
             }
         }
         held = number;
-        // Ended for good, so that the count of settled orders is at stake, too.
-        writer.insert(&stage(&order, "CLOSED", 5), &format!("{order}-2")).await.unwrap();
-        newer.stitch(&touched).await.unwrap();
+        writer.insert(&heard_second, &format!("{world}2")).await.unwrap();
+        newer.stitch(&heard_second.touched()).await.unwrap();
         gate.released.send_replace(true);
         deriving.await.unwrap();
-        let state = "SELECT Stage FROM orders FINAL WHERE OrderId = {order:String}";
-        let query = server.store.client().query(state).param("order", &order);
-        let stage: String = query.fetch_one().await.unwrap();
-        assert_eq!(stage, "CLOSED", "held before request {number}");
-        let found = newer.conservation().await.unwrap();
-        assert_eq!((found.named, found.difference), (number as u64, 0), "held at {number}");
+        let context = format!("{second}, held before request {number}");
+        assert_eq!(shown(server, &world).await, *expected, "{context}");
     }
     assert!((8..REQUESTS_MAX).contains(&held), "{held} requests of one derivation");
 }

@@ -11,5 +11,6 @@ mod interleavings;
 mod migrations;
 mod retention;
 mod cluster;
+mod facts;
 mod shards;
 mod replicas;

@@ -1,8 +1,6 @@
 //! The rules of `docs/stitching.md` that only the store can show: small facts in every order of
 //! arrival, stitched one after the other, and what is shown of them.
 
-mod facts;
-
 use std::time::{Duration, Instant};
 
 use order_model::Lifecycle;
@@ -10,8 +8,8 @@ use order_model::time::NANOS_PER_MILLI;
 use order_store::rows::{Batch, LogRow, SpanRow};
 use order_store::{Reader, Stitcher, SweepState, Writer};
 
+use crate::facts::{batch, now_ms, shown};
 use crate::server::Server;
-use facts::{batch, now_ms};
 
 /// How long an event of the near future may take to count.
 const FUTURE_DEADLINE: Duration = Duration::from_secs(60);
@@ -47,19 +45,8 @@ impl Worlds {
         assert_eq!(stitched.refused, 0, "{facts}");
     }
 
-    /// Every order of a world: `A SHIPPED; was PACKAGING SHIPPED; also P7; named t; linked u`.
     async fn shown(&self, world: &str) -> Vec<String> {
-        let sql = "SELECT concat(OrderId, ' ', Stage, \
-            if(empty(HistoryStage), '', concat('; was ', arrayStringConcat(HistoryStage, ' '))), \
-            if(empty(OtherIds), '', concat('; also ', arrayStringConcat(arraySort(OtherIds), ' '))), \
-            if(empty(Traces), '', concat('; named ', arrayStringConcat(arraySort(Traces), ' '))), \
-            if(empty(LinkedTraces), '', \
-                concat('; linked ', arrayStringConcat(arraySort(LinkedTraces), ' ')))) \
-            FROM orders FINAL WHERE startsWith(OrderId, {world:String}) AND MergedInto = '' \
-            ORDER BY OrderId";
-        let query = self.server.store.client().query(sql).param("world", world);
-        let rows: Vec<String> = query.fetch_all().await.unwrap();
-        rows.iter().map(|row| row.replace(world, "")).collect()
+        shown(&self.server, world).await
     }
 
     /// Orders on the board, and what conservation says of them.
@@ -148,6 +135,14 @@ async fn a_trace_that_is_named_at_last_leaves_the_order_that_had_adopted_it() {
     assert_eq!(worlds.shown("Wx").await, ["A SHIPPED; was SHIPPED; named t; linked u"]);
     worlds.hear("Wx", facts[2]).await;
     assert_eq!(worlds.shown("Wx").await, ["A ; named t", "B SHIPPED; was SHIPPED; named u"]);
+}
+
+#[tokio::test]
+async fn a_span_and_what_is_linked_with_it_may_be_named_at_once() {
+    // Until then the trace that is linked with the second span belonged to the order of the first.
+    let facts = ["name B t/1", "link u t/2", "said u SHIPPED 5", "name C t/2 + name D u"];
+    let expected = ["B ; named t", "C ; named t", "D SHIPPED; was SHIPPED; named u"];
+    check("named at once", &facts, &expected).await;
 }
 
 #[tokio::test]

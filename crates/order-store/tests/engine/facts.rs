@@ -14,6 +14,8 @@ use order_model::order_id::search_key;
 use order_model::time::NANOS_PER_MILLI;
 use order_store::rows::{Batch, OrderAliasRow, OrderEventRow, OrderTraceRow, TraceLinkRow};
 
+use crate::server::Server;
+
 pub(super) fn now_ms() -> i64 {
     chrono::Utc::now().timestamp_millis()
 }
@@ -43,6 +45,21 @@ pub(super) fn batch(world: &str, facts: &str) -> Batch {
         });
     }
     batch
+}
+
+/// Every order of a world: `A SHIPPED; was PACKAGING SHIPPED; also P7; named t; linked u`.
+pub(super) async fn shown(server: &Server, world: &str) -> Vec<String> {
+    let sql = "SELECT concat(OrderId, ' ', Stage, \
+        if(empty(HistoryStage), '', concat('; was ', arrayStringConcat(HistoryStage, ' '))), \
+        if(empty(OtherIds), '', concat('; also ', arrayStringConcat(arraySort(OtherIds), ' '))), \
+        if(empty(Traces), '', concat('; named ', arrayStringConcat(arraySort(Traces), ' '))), \
+        if(empty(LinkedTraces), '', \
+            concat('; linked ', arrayStringConcat(arraySort(LinkedTraces), ' ')))) \
+        FROM orders FINAL WHERE startsWith(OrderId, {world:String}) AND MergedInto = '' \
+        ORDER BY OrderId";
+    let query = server.store.client().query(sql).param("world", world);
+    let rows: Vec<String> = query.fetch_all().await.unwrap();
+    rows.iter().map(|row| row.replace(world, "")).collect()
 }
 
 struct World<'a> {
