@@ -121,6 +121,11 @@ impl Checker<'_> {
                 None
             }
         };
+        let ends = [&file.abandoned_after, &file.not_confirmed_after];
+        for deadline in ends.into_iter().flatten().filter(|_| file.terminal) {
+            let reason = format!("orders end in `{name}`: nothing is waited for afterwards");
+            self.mistake(deadline, reason);
+        }
         Stage {
             label: Label { ru: self.filled(file.ru), en: self.filled(file.en) },
             set_by: file.set_by.into_iter().map(|service| self.filled(service)).collect(),
@@ -324,6 +329,11 @@ mod tests {
             ("span = \"send calc.requests\"", "", "or it means every span"),
             ("from = [\"shop\"]", "from = []", "needs at least one service"),
             ("destination = \"crm.prices\"", "destination = \"crm.orders\"", "stands twice"),
+            (
+                "abandoned_after = \"7d\"",
+                "terminal = true\nabandoned_after = \"7d\"",
+                "orders end in",
+            ),
             ("kind = [\"order.kind\", \"order_kind\", \"orderKind\"]", "kind = []", "at least one"),
         ];
         for (from, to, reason) in cases {

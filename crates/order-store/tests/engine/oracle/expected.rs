@@ -8,10 +8,15 @@ use order_model::graph::{Through, message_of};
 use order_model::judgement::{Condition, Judgement, judge};
 use order_model::time::to_millis;
 use order_model::{Lifecycle, OrderState, keys};
+use order_store::Reader;
+use order_store::read::{Board, StageFilter};
 use serde::Deserialize;
 
 use super::world::World;
 use crate::server::Server;
+
+/// Points in time at which the lists are read, too, hours from now.
+const LISTS_AT_HOURS: [i64; 1] = [24 * 8];
 
 /// What must stand in the row of one id.
 #[derive(Debug)]
@@ -22,6 +27,7 @@ pub(super) struct Expected {
     pub(super) state: OrderState,
     pub(super) judgement: Judgement,
     pub(super) derived_at: i64,
+    pub(super) last_received_at: i64,
 }
 
 /// The pure rules over all facts, at the moment at which each id was derived.
@@ -37,28 +43,47 @@ pub(super) fn expect(
             let group = graph.group_of(id);
             let carriers = graph.carriers_of_group(&group);
             let now = derived_at.get(id).copied().unwrap_or(i64::MAX);
-            let (signals, beats, traits) = about(world, &group.members, &carriers);
+            let is_of = |order: &str, carrier: &str| match order {
+                "" => carriers.contains_key(carrier),
+                _ => group.members.contains(order),
+            };
+            let (signals, beats, traits) = about(world, is_of);
+            let last_received_at = last_received_at(world, is_of);
             let state = fold(lifecycle, &signals, &beats, &traits, now);
             let judgement = judge(lifecycle, &state);
             let shown = group.order_id == *id;
             let merged_into = if shown { String::new() } else { group.order_id };
             let members = group.members;
             let derived_at = now;
-            let expected =
-                Expected { merged_into, members, carriers, state, judgement, derived_at };
+            let expected = Expected {
+                merged_into,
+                members,
+                carriers,
+                state,
+                judgement,
+                derived_at,
+                last_received_at,
+            };
             (id.clone(), expected)
         })
         .collect()
 }
 
+/// When any fact of an order was received last.
+fn last_received_at(world: &World, is_of: impl Fn(&str, &str) -> bool) -> i64 {
+    let events = world.facts.order_events.iter();
+    let events = events.filter(|r| is_of(&r.order_id, &r.carrier)).map(|r| r.received_at);
+    let beats = world.facts.order_heartbeats.iter();
+    let beats = beats.filter(|r| is_of(&r.order_id, &r.carrier)).map(|r| r.received_at);
+    let namings = world.facts.order_traces.iter();
+    let namings = namings.filter(|r| is_of(&r.order_id, "")).map(|r| r.received_at);
+    events.chain(beats).chain(namings).max().unwrap_or_default()
+}
+
 fn about(
     world: &World,
-    members: &BTreeSet<String>,
-    carriers: &BTreeMap<String, Through>,
+    is_of: impl Fn(&str, &str) -> bool,
 ) -> (Vec<StageSignal>, Vec<Heartbeat>, OrderTraits) {
-    let is_of = |order: &str, carrier: &str| {
-        if order.is_empty() { carriers.contains_key(carrier) } else { members.contains(order) }
-    };
     let signals = world.facts.order_events.iter().filter(|r| is_of(&r.order_id, &r.carrier));
     let signals = signals.map(|row| {
         let said = |key: &str| {
@@ -83,7 +108,7 @@ fn about(
     let beats = world.facts.order_heartbeats.iter().filter(|r| is_of(&r.order_id, &r.carrier));
     let beats = beats.map(|row| Heartbeat { at: row.last_at, worker: row.worker.clone() });
     let mut traits = OrderTraits::default();
-    for row in world.facts.order_traces.iter().filter(|r| members.contains(&r.order_id)) {
+    for row in world.facts.order_traces.iter().filter(|r| is_of(&r.order_id, "")) {
         traits.has_model |= row.has_model == 1;
         traits.kind = traits.kind.max(row.kind.clone());
         traits.channel = traits.channel.max(row.channel.clone());
@@ -103,6 +128,7 @@ struct Columns {
     stage_rank: u16,
     stage_since: i64,
     last_event_at: i64,
+    last_received_at: i64,
     terminal: u8,
     waiting_for: String,
     next_set_by: Vec<String>,
@@ -115,6 +141,7 @@ struct Columns {
     calculation_requested_at: Option<i64>,
     calculation_started_at: Option<i64>,
     calculation_answered_at: Option<i64>,
+    calculation_answer_heard_at: Option<i64>,
     calculation_failed_at: Option<i64>,
     calculation_part: String,
     calculation_attempt: u32,
@@ -143,9 +170,9 @@ pub(super) async fn compare_columns(
     seed: u64,
 ) {
     let sql = "SELECT OrderId, Kind, Channel, HasModel, IsReadyMade, Stage, StageRank, StageSince, \
-        LastEventAt, Terminal, WaitingFor, NextSetBy, LateAt, StuckAt, PromisedAt, OverdueAt, \
+        LastEventAt, LastReceivedAt, Terminal, WaitingFor, NextSetBy, LateAt, StuckAt, PromisedAt, OverdueAt, \
         AbandonedAt, NotConfirmedAt, CalculationRequestedAt, CalculationStartedAt, \
-        CalculationAnsweredAt, CalculationFailedAt, CalculationPart, CalculationAttempt, \
+        CalculationAnsweredAt, CalculationAnswerHeardAt, CalculationFailedAt, CalculationPart, CalculationAttempt, \
         CalculationWorker, CalculationError, RetryingSince, LastSignOfLifeAt, SignOfLifeWorker, \
         HandoverDestination, HandoverFrom, HandoverTo, HandedOverAt, HandoverLostAt, \
         arraySort(Traces) AS Traces, arraySort(LinkedTraces) AS LinkedTraces, \
@@ -175,6 +202,7 @@ fn compare_row(row: &Columns, expected: &Expected, context: &str) {
         assert_eq!(row.stage_since, to_millis(state.stage_since), "{context}");
         assert_eq!(row.last_event_at, to_millis(state.last_event_at), "{context}");
     }
+    assert_eq!(row.last_received_at, expected.last_received_at, "{context}");
     assert_eq!(
         (row.terminal == 1, &row.waiting_for),
         (judgement.terminal, &judgement.waiting_for),
@@ -238,6 +266,8 @@ fn compare_calculation(row: &Columns, state: &OrderState, context: &str) {
     for (found, expected, what) in times {
         assert_eq!(found, expected.map(to_millis), "{what}: {context}");
     }
+    let heard_at = calculation.and_then(|c| c.answer_heard_at);
+    assert_eq!(row.calculation_answer_heard_at, heard_at, "{context}");
     assert_eq!(row.calculation_attempt, calculation.map_or(0, |c| c.attempt), "{context}");
     let texts = calculation.map(|c| (c.worker.as_str(), c.error.as_str())).unwrap_or_default();
     let found = (row.calculation_worker.as_str(), row.calculation_error.as_str());
@@ -300,8 +330,7 @@ pub(super) async fn compare_views(
                     u64::from(holds);
             }
         }
-        let board =
-            order_store::Reader::new(server.store.clone()).board(Some(as_of)).await.unwrap();
+        let board = Reader::new(server.store.clone()).board(Some(as_of)).await.unwrap();
         for stage in &board.stages {
             let count = |condition| {
                 counts.get(&(stage.stage.clone(), condition)).copied().unwrap_or_default()
@@ -315,5 +344,44 @@ pub(super) async fn compare_views(
             rows.len() as u64,
             "seed {seed}"
         );
+        if LISTS_AT_HOURS.contains(&hours) {
+            compare_lists(server, &board, seed).await;
+        }
+    }
+}
+
+/// Every number of the board is as many orders as the list behind it has.
+async fn compare_lists(server: &Server, board: &Board, seed: u64) {
+    let reader = Reader::new(server.store.clone());
+    for stage in &board.stages {
+        for (condition, number) in [
+            (None, stage.total),
+            (Some(Condition::Stuck), stage.stuck),
+            (Some(Condition::Late), stage.late),
+            (Some(Condition::LostInHandover), stage.lost_in_handover),
+            (Some(Condition::Retrying), stage.retrying),
+            (Some(Condition::Abandoned), stage.abandoned),
+            (Some(Condition::NotConfirmed), stage.not_confirmed),
+        ] {
+            let filter = StageFilter { condition };
+            let (mut listed, mut after) = (BTreeSet::new(), None);
+            loop {
+                let name = Some(stage.stage.as_str());
+                let page = reader.stage_orders(name, filter, 20, after, Some(board.as_of)).await;
+                let page = page.unwrap();
+                assert_eq!(page.as_of, board.as_of, "seed {seed}");
+                for order in page.orders {
+                    assert_eq!(order.stage, stage.stage, "seed {seed}");
+                    let id = order.order_id.clone();
+                    assert!(listed.insert(order.order_id), "seed {seed}, {id} is listed twice");
+                }
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            let context = format!("seed {seed}, {:?} of {}", condition, stage.stage);
+            assert_eq!(listed.len() as u64, number, "{context}: {listed:?}");
+        }
     }
 }

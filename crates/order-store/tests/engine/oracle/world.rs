@@ -19,7 +19,7 @@ use super::expected::Expected;
 const ORDERS: usize = 240;
 const SOURCES: [&str; 4] = ["shop", "crm", "mes", "calc-engine"];
 
-/// Facts, each once.
+/// Facts; some of them are heard once more, later.
 pub(super) struct World {
     pub(super) facts: Batch,
 }
@@ -35,7 +35,18 @@ impl World {
         for _ in 0..ORDERS / 2 {
             world.add_link(rng, received_at);
         }
+        world.hear_at_different_times(rng);
         world
+    }
+
+    /// Everything was received within five seconds; of some events a repeat comes at another time.
+    fn hear_at_different_times(&mut self, rng: &mut StdRng) {
+        let Batch { order_traces, order_events, order_heartbeats, .. } = &mut self.facts;
+        let again: Vec<_> = order_events.iter().filter(|_| rng.random_bool(0.2)).cloned().collect();
+        order_events.extend(again);
+        order_traces.iter_mut().for_each(|row| row.received_at -= rng.random_range(0..5_000));
+        order_events.iter_mut().for_each(|row| row.received_at -= rng.random_range(0..5_000));
+        order_heartbeats.iter_mut().for_each(|row| row.received_at -= rng.random_range(0..5_000));
     }
 
     fn add_order(
@@ -105,7 +116,7 @@ impl World {
                 source: "mes".to_owned(),
                 worker: format!("worker-{}", rng.random_range(0..3)),
                 attempt: 1,
-                last_at: (received_at - if rng.random_bool(0.1) { -20_000_000 } else { 9_000 })
+                last_at: (received_at - if rng.random_bool(0.3) { -20_000_000 } else { 9_000 })
                     * NANOS_PER_MILLI,
                 received_at,
             });
