@@ -25,6 +25,11 @@ impl StoreError {
         move |source| Self { doing, source }
     }
 
+    /// What was written for the store cannot be read.
+    pub(crate) fn of_record(bad: crate::record::BadRecord) -> Self {
+        Self { doing: "read records", source: clickhouse::error::Error::Custom(bad.to_string()) }
+    }
+
     /// Whether the same operation may succeed later without anybody changing it. A store that
     /// cannot be reached, a time-out and an overload are; a bad statement is not.
     #[must_use]

@@ -8,6 +8,9 @@
 pub mod error;
 pub mod connection;
 pub mod rows;
+mod row_binary;
+pub mod record;
+mod names;
 pub mod cluster;
 pub mod schema;
 pub mod retention;
@@ -18,7 +21,9 @@ pub mod read;
 
 pub use connection::{ReadStatus, ReplicaSettings, Store, StoreSettings};
 pub use error::StoreError;
+pub use names::Names;
 pub use read::Reader;
+pub use record::Block;
 pub use retention::RetentionSettings;
 pub use rows::{Batch, Touched};
 pub use stitcher::{Conservation, Progress, Stitched, Stitcher, SweepState};
