@@ -43,6 +43,11 @@ bench-scale: engine ## Fill a store with up to 100 M spans and measure it; SCALE
 	cargo build --release --locked --bin clickhouse-embedded --bin collector --bin bench-scale
 	target/release/bench-scale $(BENCH_SCALE_ARGS)
 
+.PHONY: crash
+crash: engine ## Kill collector and engine 500 times under load and count every span; CRASH_KILLS sets how often
+	cargo build --release --locked --bin clickhouse-embedded --bin collector --bin crash
+	target/release/crash $(CRASH_ARGS)
+
 .PHONY: lint
 lint: ## Formatting and lints, warnings are errors
 	cargo fmt --all --check

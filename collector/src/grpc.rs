@@ -138,7 +138,7 @@ fn refuse(intake: &Intake, refusal: &Refusal) -> Response {
         Refusal::Bad(_) => Code::InvalidArgument,
         Refusal::TooLarge(_) | Refusal::Busy => Code::ResourceExhausted,
         Refusal::Slow => Code::DeadlineExceeded,
-        Refusal::Unavailable => Code::Unavailable,
+        Refusal::Full | Refusal::Unavailable => Code::Unavailable,
         Refusal::Internal => Code::Internal,
     };
     // Without RetryInfo clients must not repeat a call that exhausted resources.

@@ -143,7 +143,9 @@ fn refuse(intake: &Intake, encoding: Encoding, refusal: &Refusal) -> Response {
         Refusal::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted),
         Refusal::Slow => (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
         Refusal::Busy => (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted),
-        Refusal::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
+        Refusal::Full | Refusal::Unavailable => {
+            (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
+        }
         Refusal::Internal => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal),
     };
     let mut response = failure(status, encoding, code, refusal.message());

@@ -1,18 +1,25 @@
-//! Group commit: what waits becomes one insert, and every request is answered after its insert.
+//! From the journal to the store: batches are inserted under their own names until the store has
+//! them, and only then confirmed.
 //!
-//! An idle inserter takes the first request at once, and what arrives while inserts are in flight
-//! forms the next group. After a small insert of several requests it pauses a while, so that small
-//! requests of many clients become few inserts: one costs the store much the same whatever its size.
+//! An idle inserter takes the first record at once, and what is appended while inserts are in
+//! flight forms the next batch. After a small insert of several records it pauses a while, so that
+//! small requests of many clients become few inserts: one costs the store much the same whatever
+//! its size. Nobody waits for it: requests are answered by the journal.
 
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use daemon::log;
-use order_store::{Batch, StoreError, Writer};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, mpsc, oneshot};
-use tokio::time::{Instant, sleep, timeout_at};
-use uuid::Uuid;
+use journal::{Batch, BatchLimits, Batches, Journal, ReadError};
+use order_store::record::BadRecord;
+use order_store::{Block, StoreError, Writer};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 
 use crate::metrics::CollectorMetrics;
 use crate::settings::InsertSettings;
@@ -22,193 +29,197 @@ use crate::store_watch::StoreWatch;
 /// First wait between two tries of an insert; it doubles.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 /// Longest wait between two tries.
-const BACKOFF_MAX: Duration = Duration::from_secs(1);
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// Tries after which a refusal that does not sound as if it passed is taken for final.
+const REFUSALS_MAX: u32 = 4;
+/// Refused records that are kept; with more the batch waits, and presses back in the end.
+const SET_ASIDE_MAX: usize = 1_000;
 
-/// A smaller insert of several requests is followed by a pause.
-const SMALL_ROWS: usize = 1_000;
+/// A smaller insert of several records is followed by a pause.
+const SMALL_ROWS: u64 = 1_000;
 /// The pause: so many times as long as the insert took, and no longer than this. After an idle time
 /// there is none.
 const GATHER_FACTOR: u32 = 3;
 const GATHER_MAX: Duration = Duration::from_millis(150);
 
-/// Rows of one request on their way to the store.
-#[derive(Debug)]
-pub struct Job {
-    /// The rows.
-    pub batch: Batch,
-    /// Their memory.
-    pub row_bytes: usize,
-    /// Told when the rows are in the store, or that they are not.
-    pub done: oneshot::Sender<Outcome>,
-    /// What the request holds of the intake's bounds, given back when the job is done.
-    pub held: Held,
-}
-
-/// Permits that a request holds.
-#[derive(Debug)]
-#[expect(dead_code, reason = "held only to be given back on drop")]
-pub struct Held {
-    /// Of the requests in flight.
-    pub(crate) request: OwnedSemaphorePermit,
-    /// Of the bytes in flight.
-    pub(crate) bytes: OwnedSemaphorePermit,
-}
-
-/// What became of a job's rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// They are in the store.
-    Stored,
-    /// They are not, or not known to be; the sender must send them again.
-    Unavailable,
-}
-
-/// Takes jobs and inserts them in groups.
+/// Takes batches and inserts them.
 #[derive(Debug, Clone)]
 pub struct Inserter {
-    jobs: Arc<Mutex<mpsc::Receiver<Job>>>,
+    journal: Journal,
     writer: Writer,
     settings: InsertSettings,
+    /// Where records lie that the store refuses for good.
+    refused: PathBuf,
     mailbox: Arc<Mailbox>,
     metrics: CollectorMetrics,
     store: StoreWatch,
-    /// Whether the last insert succeeded: a store known to be down is tried once.
-    store_up: Arc<AtomicBool>,
 }
 
-/// An insert did not succeed within its deadline.
+/// What answered data can no longer be taken to the store by this process.
 #[derive(Debug, thiserror::Error)]
-enum InsertError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("no answer from the store within the deadline")]
-    Deadline,
+pub enum InsertError {
+    /// The journal cannot be read on.
+    #[error("the journal cannot be read")]
+    Journal(#[from] ReadError),
+    /// What stands in the journal is not for this program.
+    #[error("the journal holds what this program cannot read; nothing of it was changed")]
+    Record(#[from] BadRecord),
+    /// A panic, which is a mistake of ours.
+    #[error("an insert panicked")]
+    Panicked(#[from] tokio::task::JoinError),
 }
 
 impl Inserter {
-    /// An inserter over `jobs`; clones take from the same queue.
+    /// An inserter for that journal's batches. `refused` is the folder for what the store refuses.
     #[must_use]
     pub fn new(
-        jobs: mpsc::Receiver<Job>,
+        journal: Journal,
         writer: Writer,
         settings: InsertSettings,
+        refused: PathBuf,
         mailbox: Arc<Mailbox>,
         metrics: CollectorMetrics,
         store: StoreWatch,
     ) -> Self {
-        let jobs = Arc::new(Mutex::new(jobs));
-        let store_up = Arc::new(AtomicBool::new(true));
-        Self { jobs, writer, settings, mailbox, metrics, store, store_up }
+        Self { journal, writer, settings, refused, mailbox, metrics, store }
     }
 
-    /// Inserts until every sender of jobs is gone and the queue is empty.
-    pub async fn run(self) {
-        while let Some(group) = self.next_group().await {
-            let rows: usize = group.iter().map(|job| job.batch.rows()).sum();
-            // A client that sends one request after the other waits for nobody.
-            let gathers = group.len() > 1 && rows < SMALL_ROWS;
-            let begun = Instant::now();
-            self.commit(group).await;
-            if gathers && !self.is_closed().await {
-                sleep((begun.elapsed() * GATHER_FACTOR).min(GATHER_MAX)).await;
-            }
-        }
-    }
-
-    /// Whether nothing more will come: the rest is not to wait.
-    async fn is_closed(&self) -> bool {
-        self.jobs.lock().await.is_closed()
-    }
-
-    async fn next_group(&self) -> Option<Vec<Job>> {
-        let mut jobs = self.jobs.lock().await;
-        let first = jobs.recv().await?;
-        let (mut rows, mut bytes) = (first.batch.rows(), first.row_bytes);
-        let mut group = vec![first];
-        while rows < self.settings.insert_rows_max && bytes < self.settings.insert_bytes_max {
-            let Ok(job) = jobs.try_recv() else { break };
-            rows += job.batch.rows();
-            bytes += job.row_bytes;
-            group.push(job);
-        }
-        Some(group)
-    }
-
-    async fn commit(&self, group: Vec<Job>) {
-        let mut batch = Batch::default();
-        let mut waiting = Vec::with_capacity(group.len());
-        for job in group {
-            batch.append(job.batch);
-            waiting.push((job.done, job.held));
-        }
-        let outcome = match self.insert(&batch).await {
-            Ok(()) => {
-                self.metrics.inserted(&batch);
-                self.metrics.insert_requests.observe(waiting.len() as f64);
-                self.mailbox.put(batch.touched());
-                Outcome::Stored
-            }
-            Err(error) => {
-                // Some of its tables may have taken their rows all the same.
-                self.mailbox.put(batch.touched());
-                let (rows, requests) = (batch.rows(), waiting.len());
-                let error = log::chain(&error);
-                // That the store is away was said; its senders are told, too.
-                if self.store.is_away() {
-                    tracing::debug!(error, rows, requests, "insert given up");
-                } else {
-                    tracing::warn!(error, rows, requests, "insert given up");
-                }
-                Outcome::Unavailable
-            }
+    /// Inserts until the journal is stopped and everything in it is in the store.
+    ///
+    /// # Errors
+    /// [`InsertError`]: the process should end.
+    pub async fn run(self, mut batches: Batches) -> Result<(), InsertError> {
+        let limits = BatchLimits {
+            bytes_max: self.settings.insert_bytes_max,
+            records_max: self.settings.insert_records_max,
         };
-        drop(batch);
-        for (done, held) in waiting {
-            // A client that left does not wait for the answer.
-            let _ = done.send(outcome);
-            drop(held);
+        let mut inserting: JoinSet<Result<(), InsertError>> = JoinSet::new();
+        loop {
+            while inserting.len() >= self.settings.inserts_at_once {
+                ended(inserting.join_next().await)?;
+            }
+            let batch = tokio::select! {
+                batch = batches.next(limits) => batch?,
+                done = inserting.join_next(), if !inserting.is_empty() => {
+                    ended(done)?;
+                    continue;
+                }
+            };
+            let Some(batch) = batch else { break };
+            inserting.spawn(self.clone().take(batch));
         }
+        while !inserting.is_empty() {
+            ended(inserting.join_next().await)?;
+        }
+        Ok(())
     }
 
-    /// Inserts one batch: the same rows under the same token until it succeeds, fails for good
-    /// or the deadline passes.
-    async fn insert(&self, batch: &Batch) -> Result<(), InsertError> {
-        let token = Uuid::now_v7().simple().to_string();
-        let deadline = Instant::now() + self.settings.insert_deadline;
+    async fn take(self, batch: Batch) -> Result<(), InsertError> {
+        let block = Block::read(&batch.records)?;
+        let begun = Instant::now();
+        if self.insert(&block, &batch.id).await.is_ok() {
+            self.stored(&block);
+        } else {
+            self.insert_each(&batch).await?;
+        }
+        self.journal.confirm(&batch.id);
+        self.metrics.insert_requests.observe(batch.records.len() as f64);
+        // A client that sends one request after the other is stored at once.
+        if batch.records.len() > 1 && block.rows() < SMALL_ROWS {
+            sleep((begun.elapsed() * GATHER_FACTOR).min(GATHER_MAX)).await;
+        }
+        Ok(())
+    }
+
+    fn stored(&self, block: &Block) {
+        self.metrics.inserted(block);
+        self.mailbox.put(block.touched().clone());
+    }
+
+    /// Inserts under a token until the store has everything, or has refused it for good.
+    async fn insert(&self, block: &Block, token: &impl Display) -> Result<(), StoreError> {
+        let token = token.to_string();
         let mut backoff = BACKOFF_MIN;
+        let mut refusals = 0;
         loop {
             let begun = Instant::now();
-            let tried = timeout_at(deadline, self.writer.insert(batch, &token)).await;
-            let error = match tried {
-                Ok(Ok(())) => {
-                    self.metrics.insert_seconds.observe(begun.elapsed().as_secs_f64());
-                    self.store_up.store(true, Ordering::Relaxed);
-                    self.store.answered();
-                    return Ok(());
-                }
-                Ok(Err(error)) => InsertError::Store(error),
-                Err(_) => InsertError::Deadline,
+            let Err(error) = self.writer.insert_block(block, &token).await else {
+                self.metrics.insert_seconds.observe(begun.elapsed().as_secs_f64());
+                self.store.answered();
+                return Ok(());
             };
             self.note_failure(&error);
-            let again = matches!(&error, InsertError::Store(error) if error.is_retryable())
-                && self.store_up.load(Ordering::Relaxed)
-                && Instant::now() + backoff < deadline;
-            if !again {
-                self.store_up.store(false, Ordering::Relaxed);
-                return Err(error);
+            if !error.is_retryable() && !error.is_of_the_store() {
+                refusals += 1;
+                if refusals == REFUSALS_MAX {
+                    return Err(error);
+                }
             }
             sleep(backoff).await;
             backoff = (backoff * 2).min(BACKOFF_MAX);
         }
     }
 
-    fn note_failure(&self, error: &InsertError) {
-        self.metrics.insert_failures.inc();
-        match error {
-            InsertError::Store(store) if store.is_unreachable() => {
-                self.store.away(log::chain(error));
+    /// Inserts record by record what the store refuses as a whole, and sets aside what it refuses
+    /// then. Rows that it took with the whole fold with their repeats.
+    async fn insert_each(&self, batch: &Batch) -> Result<(), InsertError> {
+        for (index, record) in batch.records.iter().enumerate() {
+            let block = Block::read(std::slice::from_ref(record))?;
+            let name = format!("{}-{index}", batch.id);
+            if let Err(error) = self.insert(&block, &name).await {
+                self.set_aside(&name, record, &error).await;
             }
-            _ => self.store.refused(log::chain(error)),
+            self.stored(&block);
+        }
+        Ok(())
+    }
+
+    /// Keeps a record that the store refuses, for a person to look at. Without a place for it
+    /// everything waits: that presses back in the end and loses nothing.
+    async fn set_aside(&self, name: &str, record: &Bytes, error: &StoreError) {
+        let path = self.refused.join(format!("{name}.record"));
+        let error = log::chain(error);
+        loop {
+            match keep(&path, record) {
+                Ok(()) => break,
+                Err(why) => {
+                    let path = path.display();
+                    tracing::error!(%path, %why, error, "a refused record cannot be set aside");
+                    self.store.refused(format!("refuses a record that cannot be set aside: {why}"));
+                    sleep(BACKOFF_MAX).await;
+                }
+            }
+        }
+        self.metrics.refused_records.inc();
+        let path = path.display();
+        tracing::error!(%path, error, "the store refuses a record; it is set aside");
+    }
+
+    fn note_failure(&self, error: &StoreError) {
+        self.metrics.insert_failures.inc();
+        if error.is_unreachable() {
+            self.store.away(log::chain(error));
+        } else {
+            self.store.refused(log::chain(error));
         }
     }
+}
+
+fn ended(
+    done: Option<Result<Result<(), InsertError>, tokio::task::JoinError>>,
+) -> Result<(), InsertError> {
+    done.unwrap_or(Ok(Ok(())))?
+}
+
+/// Writes a record durably into a folder of bounded size.
+fn keep(path: &Path, record: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    if std::fs::read_dir(folder)?.count() >= SET_ASIDE_MAX {
+        return Err(io::Error::other(format!("{SET_ASIDE_MAX} are there already")));
+    }
+    let mut file = File::create(path)?;
+    file.write_all(record)?;
+    file.sync_all()?;
+    File::open(folder)?.sync_all()
 }

@@ -1,14 +1,16 @@
-//! What both transports share: bounds, decoding, mapping, the wait for the insert, refusals.
+//! What both transports share: bounds, decoding, mapping, the wait for the journal, refusals.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use otlp_columns::{Coding, DecodeError, Encoding, Mapped, Mapper, Rejected, Signal};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot};
+use futures::future::try_join_all;
+use journal::{AppendError, Journal};
+use order_store::{Names, record};
+use otlp_columns::{Coding, DecodeError, Encoding, Mapped, Mapper, Rejected, Signal, Tally};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
-use crate::insert::{Held, Job, Outcome};
+use crate::journal::RECORD_BYTES;
 use crate::metrics::{CollectorMetrics, Transport};
 use crate::settings::IntakeSettings;
 
@@ -19,7 +21,6 @@ const DECODE_INLINE_BYTES_MAX: usize = 16 << 10;
 #[derive(Debug, Clone)]
 pub struct Intake {
     shared: Arc<Shared>,
-    jobs: mpsc::Sender<Job>,
 }
 
 #[derive(Debug)]
@@ -27,8 +28,10 @@ struct Shared {
     mapper: Mapper,
     settings: IntakeSettings,
     metrics: CollectorMetrics,
-    /// Closed until the store is migrated.
-    open: AtomicBool,
+    /// Which orders' names are kept already.
+    names: Names,
+    /// Nothing is taken until it is open.
+    journal: OnceLock<Journal>,
     requests: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     /// One body per core is uncompressed and decoded at a time, so that the memory this takes
@@ -47,7 +50,9 @@ pub enum Refusal {
     Slow,
     /// Too much is in flight; come again.
     Busy,
-    /// The store cannot be reached; come again.
+    /// The journal is full: the store has not taken what waits; come again.
+    Full,
+    /// The journal is not open yet, or no more; come again.
     Unavailable,
     /// A fault of ours; sending it again is no use.
     Internal,
@@ -59,6 +64,16 @@ pub struct Reservation {
     request: OwnedSemaphorePermit,
     bytes: OwnedSemaphorePermit,
     pool: Arc<Semaphore>,
+}
+
+/// A request as the journal takes it.
+struct Written {
+    records: Vec<Bytes>,
+    bytes: usize,
+    /// Orders whose names are among the rows.
+    named: Vec<String>,
+    rejected: Rejected,
+    tally: Tally,
 }
 
 /// A body and how it is written.
@@ -73,30 +88,27 @@ pub struct Body {
 }
 
 impl Intake {
-    /// An intake that sends jobs to `jobs`; closed until [`Intake::open`].
+    /// An intake that takes nothing until [`Intake::open`].
     #[must_use]
-    pub fn new(
-        mapper: Mapper,
-        settings: IntakeSettings,
-        metrics: CollectorMetrics,
-        jobs: mpsc::Sender<Job>,
-    ) -> Self {
+    pub fn new(mapper: Mapper, settings: IntakeSettings, metrics: CollectorMetrics) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let shared = Shared {
             requests: Arc::new(Semaphore::new(settings.in_flight_requests_max)),
             bytes: Arc::new(Semaphore::new(settings.in_flight_bytes_max)),
             decoders: Arc::new(Semaphore::new(cores)),
-            open: AtomicBool::new(false),
+            names: Names::default(),
+            journal: OnceLock::new(),
             mapper,
             settings,
             metrics,
         };
-        Self { shared: Arc::new(shared), jobs }
+        Self { shared: Arc::new(shared) }
     }
 
-    /// The store is ready: take requests.
-    pub fn open(&self) {
-        self.shared.open.store(true, Ordering::Release);
+    /// The journal is open: take requests.
+    pub fn open(&self, journal: Journal) {
+        // It is opened once.
+        let _ = self.shared.journal.set(journal);
     }
 
     /// The bounds.
@@ -108,17 +120,19 @@ impl Intake {
     /// Begins a request, before its body is read.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`] before the store is ready, [`Refusal::Busy`] at the bound.
+    /// [`Refusal::Unavailable`] before the journal is open, [`Refusal::Busy`] at the bound.
     pub fn begin(&self) -> Result<Reservation, Refusal> {
-        if !self.shared.open.load(Ordering::Acquire) {
-            return Err(Refusal::Unavailable);
-        }
+        self.journal()?;
         let request = try_take(&self.shared.requests, 1)?;
         let bytes = try_take(&self.shared.bytes, 0)?;
         Ok(Reservation { request, bytes, pool: Arc::clone(&self.shared.bytes) })
     }
 
-    /// Takes a request whose body has arrived; returns when its rows are in the store.
+    fn journal(&self) -> Result<&Journal, Refusal> {
+        self.shared.journal.get().ok_or(Refusal::Unavailable)
+    }
+
+    /// Takes a request whose body has arrived; returns when its rows are on disk.
     ///
     /// # Errors
     /// [`Refusal`]; nothing of the request was taken, or it is not known to be.
@@ -131,34 +145,32 @@ impl Intake {
     ) -> Result<Rejected, Refusal> {
         let metrics = &self.shared.metrics;
         metrics.body(signal, transport, body.bytes.len());
-        let Mapped { batch, rejected, tally, row_bytes } = {
-            let mapped = self.map(signal, body).await?;
-            metrics.mapped(signal, transport, &mapped);
-            mapped
-        };
-        if batch.rows() == 0 {
+        let Written { records, bytes: more, named, rejected, tally } =
+            self.write(signal, transport, body).await?;
+        if records.is_empty() {
             return Ok(rejected);
         }
-        let Reservation { request, bytes, pool } = held;
+        let Reservation { request: _request, bytes, pool } = held;
         drop(bytes);
-        let bytes = try_take(&pool, row_bytes)?;
+        let _bytes = try_take(&pool, more)?;
         self.show_in_flight();
-        let (done, outcome) = oneshot::channel();
-        let job = Job { batch, row_bytes, done, held: Held { request, bytes } };
-        // The queue holds as many jobs as there may be requests: it cannot be full.
-        self.jobs.try_send(job).map_err(|_| Refusal::Unavailable)?;
-        let outcome = outcome.await;
+        let journal = self.journal()?;
+        // In one go: they become neighbours in the journal.
+        let appended = try_join_all(records.into_iter().map(|record| journal.append(record))).await;
         self.show_in_flight();
-        match outcome {
-            Ok(Outcome::Stored) => {
-                metrics.accepted(signal, transport, &tally);
-                Ok(rejected)
-            }
-            Ok(Outcome::Unavailable) | Err(_) => Err(Refusal::Unavailable),
-        }
+        appended.map_err(|error| refusal_of(&error))?;
+        self.shared.names.kept(named.iter().map(String::as_str));
+        metrics.accepted(signal, transport, &tally);
+        Ok(rejected)
     }
 
-    async fn map(&self, signal: Signal, body: Body) -> Result<Mapped, Refusal> {
+    /// Decodes a body and writes the rows of it.
+    async fn write(
+        &self,
+        signal: Signal,
+        transport: Transport,
+        body: Body,
+    ) -> Result<Written, Refusal> {
         // The semaphore is never closed.
         let slot = Arc::clone(&self.shared.decoders).acquire_owned().await;
         let slot = slot.map_err(|_| Refusal::Unavailable)?;
@@ -166,13 +178,17 @@ impl Intake {
         // A small compressed body may hold a large one.
         let is_small =
             body.bytes.len() <= DECODE_INLINE_BYTES_MAX && body.coding == Coding::Identity;
-        let mapper = self.shared.mapper.clone();
+        let shared = Arc::clone(&self.shared);
         let decode = move || {
             let Body { bytes, coding, encoding } = body;
+            let mapper = &shared.mapper;
             let plain = coding.decode(bytes, mapper.limits().decoded_bytes_max)?;
-            let mapped = mapper.map_body(signal, encoding, &plain, received_at_ms);
+            let mapped = mapper.map_body(signal, encoding, &plain, received_at_ms)?;
+            drop(plain);
+            shared.metrics.mapped(signal, transport, &mapped);
+            let written = shared.written(mapped);
             drop(slot);
-            mapped
+            Ok(written)
         };
         let decoded = if is_small {
             decode()
@@ -205,6 +221,18 @@ impl Intake {
     }
 }
 
+impl Shared {
+    fn written(&self, mapped: Mapped) -> Written {
+        let Mapped { mut batch, rejected, tally, row_bytes: _ } = mapped;
+        let names = self.names.missing(&batch);
+        let named = names.iter().map(|name| name.order_id.clone()).collect();
+        batch.order_aliases.extend(names);
+        let records = record::write(&batch, RECORD_BYTES);
+        let bytes = records.iter().map(Bytes::len).sum();
+        Written { records, bytes, named, rejected, tally }
+    }
+}
+
 impl Reservation {
     /// Holds `more` bytes in addition.
     ///
@@ -225,6 +253,7 @@ impl Refusal {
             Self::TooLarge(_) => "too_large",
             Self::Slow => "slow",
             Self::Busy => "busy",
+            Self::Full => "full",
             Self::Unavailable => "unavailable",
             Self::Internal => "internal",
         }
@@ -237,7 +266,10 @@ impl Refusal {
             Self::Bad(text) | Self::TooLarge(text) => text,
             Self::Slow => "the body did not arrive in time",
             Self::Busy => "too many requests are in flight; come again later",
-            Self::Unavailable => "the store cannot be reached; come again later",
+            Self::Full => {
+                "the journal is full, the store does not take what waits; come again later"
+            }
+            Self::Unavailable => "the collector is starting or stopping; come again later",
             Self::Internal => "the collector failed on this request; see its log",
         }
     }
@@ -245,7 +277,18 @@ impl Refusal {
     /// What the sender is asked to wait, if it should come again.
     #[must_use]
     pub fn retry_after(&self, settings: &IntakeSettings) -> Option<Duration> {
-        matches!(self, Self::Busy | Self::Unavailable).then_some(settings.retry_after)
+        matches!(self, Self::Busy | Self::Full | Self::Unavailable).then_some(settings.retry_after)
+    }
+}
+
+fn refusal_of(error: &AppendError) -> Refusal {
+    match error {
+        AppendError::Full { .. } | AppendError::NoSpace(_) => Refusal::Full,
+        AppendError::Busy { .. } => Refusal::Busy,
+        AppendError::TooLarge { bytes, max } => Refusal::TooLarge(format!(
+            "the rows of one span or log record take {bytes} bytes, more than {max}"
+        )),
+        AppendError::Closed | AppendError::Failed(_) => Refusal::Unavailable,
     }
 }
 

@@ -1,9 +1,9 @@
 //! Receives OTLP, stores spans, logs and order facts, and stitches orders.
 //!
 //! Data runs downhill: sockets ([`daemon::connections`]) → OTLP/HTTP ([`http`]) or OTLP/gRPC ([`grpc`]) →
-//! [`intake`] (bounds, decoding, mapping by `otlp-columns`) → [`insert`] (group commit) →
-//! [`stitch`] (orders derived again). A request is answered after its rows are in the store:
-//! see `docs/adr/0003-answer-after-insert.md`.
+//! [`intake`] (bounds, decoding, mapping by `otlp-columns`) → [`journal`] (on disk: now the request
+//! is answered) → [`insert`] (batches into the store) → [`stitch`] (orders derived again): see
+//! `docs/adr/0008-journal.md`.
 #![forbid(unsafe_code)]
 
 pub mod schema_command;
@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod store_watch;
 pub mod stitch;
 pub mod conserve;
+pub mod journal;
 pub mod insert;
 pub mod intake;
 pub mod body;
@@ -19,6 +20,7 @@ pub mod http;
 pub mod grpc;
 pub mod program;
 pub mod restitch_command;
+pub mod journal_command;
 
 pub use program::{RunError, run};
 pub use settings::Settings;

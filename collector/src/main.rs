@@ -4,10 +4,11 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
+use collector::journal_command::JournalCommandArgs;
 use collector::schema_command::SchemaArgs;
 use collector::settings::{Command, LifecycleError, RestitchArgs, built_in_lifecycle};
 use collector::{RunError, Settings};
-use daemon::settings::{EXIT_OS, EXIT_SOFTWARE, EXIT_UNAVAILABLE, parse, refuse};
+use daemon::settings::{EXIT_OS, EXIT_SOFTWARE, parse, refuse};
 use daemon::{Stop, log};
 
 fn main() -> ExitCode {
@@ -35,8 +36,12 @@ fn main() -> ExitCode {
     };
     let ran = match settings.command.clone() {
         Some(Command::Schema(args)) => return print_schema(&args),
+        Some(Command::Journal(args)) => return look_into_journal(&args),
         Some(Command::Restitch(args)) => restitch(&settings, &args, lifecycle),
-        None => serve(settings, lifecycle),
+        None => match settings.check_serving() {
+            Ok(()) => serve(settings, lifecycle),
+            Err((flag, why)) => return refuse(flag, &why),
+        },
     };
     match ran {
         Ok(()) => ExitCode::SUCCESS,
@@ -56,6 +61,19 @@ fn refuse_lifecycle(error: &LifecycleError) -> ExitCode {
         }
     }
     refuse("--lifecycle", &log::chain(error))
+}
+
+/// Exit code of damage found: `EX_DATAERR` of `sysexits.h`.
+const EXIT_DATA: u8 = 65;
+
+fn look_into_journal(args: &JournalCommandArgs) -> ExitCode {
+    match collector::journal_command::run(args, &mut std::io::stdout()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = log::chain(&error), "stopped");
+            ExitCode::from(if error.is_damage() { EXIT_DATA } else { EXIT_OS })
+        }
+    }
 }
 
 fn print_schema(args: &SchemaArgs) -> ExitCode {
@@ -88,9 +106,10 @@ async fn serve(settings: Settings, lifecycle: order_model::Lifecycle) -> anyhow:
 
 fn exit_code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<RunError>() {
-        Some(RunError::StoreUnavailable { .. }) => EXIT_UNAVAILABLE,
         Some(RunError::Redaction(_) | RunError::Cluster(_)) => daemon::settings::EXIT_USAGE,
-        Some(RunError::Serve(_) | RunError::PortsFile { .. }) => EXIT_OS,
-        Some(RunError::Migrate(_) | RunError::Panicked { .. }) | None => EXIT_SOFTWARE,
+        Some(RunError::Serve(_) | RunError::PortsFile { .. } | RunError::Journal(_)) => EXIT_OS,
+        Some(RunError::Migrate(_) | RunError::Insert(_) | RunError::Panicked { .. }) | None => {
+            EXIT_SOFTWARE
+        }
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::atomic::AtomicU64;
 
 use daemon::Metrics;
-use order_store::{Batch, Conservation};
+use order_store::record::Table as StoreTable;
+use order_store::{Block, Conservation};
 use otlp_columns::{Mapped, Rejection, Signal, Tally};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -67,10 +68,26 @@ pub struct CollectorMetrics {
     pub in_flight_bytes: Gauge,
     /// Seconds of successful inserts.
     pub insert_seconds: Histogram,
-    /// Requests that one insert carried.
+    /// Records of the journal that one insert carried.
     pub insert_requests: Histogram,
-    /// Inserts that failed and were tried again or given up.
+    /// Inserts that failed and were tried again.
     pub insert_failures: Counter,
+    /// Records that the store refused for good, and that were set aside.
+    pub refused_records: Counter,
+    /// Seconds of writing and syncing a group of records.
+    pub journal_sync_seconds: Histogram,
+    /// Records of such a group.
+    pub journal_sync_records: Histogram,
+    /// Bytes of the journal's files.
+    pub journal_bytes: Gauge,
+    /// The bound of them.
+    pub journal_bytes_max: Gauge,
+    /// Records that are answered and not known to be in the store.
+    pub unsent_records: Gauge,
+    /// Their bytes.
+    pub unsent_bytes: Gauge,
+    /// Age of the oldest of them.
+    pub unsent_age_seconds: Gauge<f64, AtomicU64>,
     /// Seconds from an insert to the derived state of its orders.
     pub stitch_seconds: Histogram,
     /// Orders derived because something touched them.
@@ -111,7 +128,7 @@ impl CollectorMetrics {
             requests: metrics.add("requests", "Requests by outcome", Family::default()),
             accepted_items: metrics.add(
                 "accepted_items",
-                "Spans and log records that are in the store",
+                "Spans and log records that were answered and are in the journal",
                 Family::default(),
             ),
             rejected_items: metrics.add(
@@ -142,10 +159,36 @@ impl CollectorMetrics {
             insert_seconds: metrics.add("insert_seconds", "Time of inserts", seconds()),
             insert_requests: metrics.add(
                 "insert_requests",
-                "Requests that one insert carried",
+                "Requests, or parts of large ones, that one insert carried",
                 Histogram::new(exponential_buckets(1.0, 2.0, 12)),
             ),
             insert_failures: counter("insert_failures", "Inserts that failed"),
+            refused_records: counter(
+                "refused_records",
+                "Records that the store refused for good, set aside beside the journal",
+            ),
+            journal_sync_seconds: metrics.add(
+                "journal_sync_seconds",
+                "Time of writing and syncing a group of requests",
+                Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
+            ),
+            journal_sync_records: metrics.add(
+                "journal_sync_records",
+                "Requests that one sync carried",
+                Histogram::new(exponential_buckets(1.0, 2.0, 12)),
+            ),
+            journal_bytes: gauge("journal_bytes", "Bytes of the journal's files"),
+            journal_bytes_max: gauge("journal_bytes_max", "The bound of them"),
+            unsent_records: gauge(
+                "unsent_records",
+                "Requests, or parts of large ones, answered and not yet in the store",
+            ),
+            unsent_bytes: gauge("unsent_bytes", "Their bytes"),
+            unsent_age_seconds: metrics.add(
+                "unsent_age_seconds",
+                "Age of the oldest request that is answered and not yet in the store",
+                Gauge::default(),
+            ),
             stitch_seconds: metrics.add(
                 "stitch_seconds",
                 "Time from an insert to the derived state of its orders",
@@ -233,17 +276,10 @@ impl CollectorMetrics {
     }
 
     /// Counts rows that are in the store.
-    pub fn inserted(&self, batch: &Batch) {
-        for (table, rows) in [
-            ("otel_traces", batch.spans.len()),
-            ("otel_logs", batch.logs.len()),
-            ("order_events", batch.order_events.len()),
-            ("order_heartbeats", batch.order_heartbeats.len()),
-            ("order_traces", batch.order_traces.len()),
-            ("trace_links", batch.trace_links.len()),
-            ("order_aliases", batch.order_aliases.len()),
-        ] {
-            self.inserted_rows.get_or_create(&Table { table }).inc_by(rows as u64);
+    pub fn inserted(&self, block: &Block) {
+        for table in StoreTable::ALL {
+            let labels = Table { table: table.name() };
+            self.inserted_rows.get_or_create(&labels).inc_by(block.count(table));
         }
     }
 

@@ -1,4 +1,4 @@
-//! The parts put together: bind, wait for the store, take in, stop in order.
+//! The parts put together: bind, open the journal, take in, wait for the store, stop in order.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,19 +7,19 @@ use std::time::Duration;
 use daemon::serve::{ServeError, bind};
 use daemon::settings::write_ports_file;
 use daemon::{Health, Metrics, Stop, Watch, admin, connections, log};
+use journal::{Batches, Journal, JournalSettings, OpenError};
 use order_model::Lifecycle;
 use order_store::cluster::ClusterError;
 use order_store::schema::MigrateError;
-use order_store::{RetentionSettings, Stitcher, Store, StoreError, Writer};
+use order_store::{RetentionSettings, Stitcher, Store, Writer};
 use otlp_columns::redact::BadPattern;
 use otlp_columns::{Limits, Mapper, Redaction};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use crate::conserve;
-use crate::insert::{Inserter, Job};
+use crate::insert::{InsertError, Inserter};
 use crate::intake::Intake;
 use crate::metrics::CollectorMetrics;
 use crate::settings::Settings;
@@ -55,14 +55,12 @@ pub enum RunError {
         /// Why.
         source: std::io::Error,
     },
-    /// The store did not answer within `--store-wait`.
-    #[error("the store did not answer within {waited_s} s")]
-    StoreUnavailable {
-        /// How long it was waited for.
-        waited_s: u64,
-        /// Its last error.
-        source: StoreError,
-    },
+    /// The journal could not be opened.
+    #[error("cannot open the journal")]
+    Journal(#[from] OpenError),
+    /// What is in the journal could not be taken to the store.
+    #[error("cannot go on")]
+    Insert(#[from] InsertError),
     /// The schema could not be brought up to date.
     #[error("cannot prepare the store")]
     Migrate(#[source] MigrateError),
@@ -93,8 +91,9 @@ struct Parts {
 
 /// Runs the collector until `stop`.
 ///
-/// Ports are bound before the store is there: senders then get 503 with `Retry-After`, which they
-/// obey, instead of a refused connection, which some take for final; and `/livez` can be asked.
+/// Requests are taken as soon as the journal is open, whether the store is there or not. Ports are
+/// bound before: senders then get 503 with `Retry-After`, which they obey, instead of a refused
+/// connection, which some take for final; and `/livez` can be asked.
 ///
 /// # Errors
 /// [`RunError`].
@@ -108,24 +107,24 @@ pub async fn run(settings: Settings, lifecycle: Lifecycle, stop: Stop) -> Result
     let page = Metrics::new("collector", env!("CARGO_PKG_VERSION"));
     let metrics = CollectorMetrics::new(&page);
     let health = Health::new();
+    let journal_watch = health.watch("journal", PROGRESS_AGE_MAX);
+    let sweep_age_max = settings.stitch.sweep_interval + PROGRESS_AGE_MAX;
     let parts = Parts {
         store: Store::connect_to(&settings.store, layout),
         mailbox: Arc::new(Mailbox::new(settings.stitch.stitch_pending_max, metrics.clone())),
-        store_watch: StoreWatch::new(health.watch("store", PROGRESS_AGE_MAX)),
-        stitch_watch: health.watch("stitcher", PROGRESS_AGE_MAX),
-        sweep_watch: health.watch("sweep", settings.stitch.sweep_interval + PROGRESS_AGE_MAX),
+        store_watch: StoreWatch::new(health.watch_beside("store", PROGRESS_AGE_MAX)),
+        stitch_watch: health.watch_beside("stitcher", PROGRESS_AGE_MAX),
+        sweep_watch: health.watch_beside("sweep", sweep_age_max),
         metrics,
     };
 
     let sockets = bind_all(&settings).await?;
-    let (send_jobs, jobs) = mpsc::channel(settings.intake.in_flight_requests_max);
-    let intake = Intake::new(mapper, settings.intake.clone(), parts.metrics.clone(), send_jobs);
+    let intake = Intake::new(mapper, settings.intake.clone(), parts.metrics.clone());
     // The admin port answers until the very end.
     let end = Stop::new();
     let drain = settings.common.drain_deadline;
-    let admin =
-        daemon::serve::serve(sockets.admin, admin::router(health, page), end.clone(), drain);
-    let admin = tokio::spawn(admin);
+    let admin = admin::router(health, page.clone());
+    let admin = tokio::spawn(daemon::serve::serve(sockets.admin, admin, end.clone(), drain));
     let mut servers = JoinSet::new();
     for (name, listener, router) in [
         ("otlp_http", sockets.http, http::router(intake.clone())),
@@ -136,15 +135,37 @@ pub async fn run(settings: Settings, lifecycle: Lifecycle, stop: Stop) -> Result
         servers.spawn(connections::serve(listener, router, bounds, open, stop, drain));
     }
 
-    let prepared = prepare(&parts, &lifecycle, &settings, &stop).await;
-    let ran = match prepared {
-        Ok(true) => work(&settings, lifecycle, parts, intake, jobs, servers, &stop).await,
-        Ok(false) => Ok(()),
-        Err(error) => Err(error),
+    let ran = match open_journal(&settings, &parts.metrics).await {
+        Ok((journal, batches)) => {
+            let (shown, metrics) = (journal.clone(), parts.metrics.clone());
+            page.before_page(move || crate::journal::show(&shown, &metrics));
+            let looking = crate::journal::look(journal.clone(), journal_watch, stop.clone());
+            let looking = tokio::spawn(looking);
+            intake.open(journal.clone());
+            drop(intake);
+            let ran = work(&settings, lifecycle, parts, &journal, batches, servers, &stop).await;
+            stop.stop();
+            journal.close().await;
+            looking.await.map_err(|source| RunError::Panicked { source })?;
+            ran
+        }
+        Err(error) => Err(error.into()),
     };
     end.stop();
     admin.await.map_err(|source| RunError::Panicked { source })??;
+    if ran.is_ok() {
+        tracing::info!("stopped");
+    }
     ran
+}
+
+async fn open_journal(
+    settings: &Settings,
+    metrics: &CollectorMetrics,
+) -> Result<(Journal, Batches), OpenError> {
+    // The settings were checked.
+    let settings = settings.journal.settings().unwrap_or_else(|| JournalSettings::new("journal"));
+    crate::journal::open(settings, metrics).await
 }
 
 async fn bind_all(settings: &Settings) -> Result<Sockets, RunError> {
@@ -160,16 +181,14 @@ async fn bind_all(settings: &Settings) -> Result<Sockets, RunError> {
     Ok(Sockets { http, grpc, admin })
 }
 
-/// Waits for the store and brings its schema and retention up to date; `false` when the stop came first.
+/// Waits for the store and brings its schema and retention up to date; `false` when the stop came
+/// first.
 async fn prepare(
     parts: &Parts,
     lifecycle: &Lifecycle,
     settings: &Settings,
     stop: &Stop,
 ) -> Result<bool, RunError> {
-    let store_wait = settings.store_wait;
-    let deadline = Instant::now() + store_wait;
-    let mut told = false;
     loop {
         let error = match bring_up_to_date(&parts.store, lifecycle, &settings.retention).await {
             Ok(()) => {
@@ -180,16 +199,7 @@ async fn prepare(
             Err(MigrateError::Store(error)) if error.is_retryable() => error,
             Err(error) => return Err(RunError::Migrate(error)),
         };
-        let chain = log::chain(&error);
-        if !told {
-            tracing::warn!(error = chain, wait_s = store_wait.as_secs(), "waiting for the store");
-            told = true;
-        }
-        parts.store_watch.refused(chain);
-        if Instant::now() + STORE_PAUSE > deadline {
-            let waited_s = store_wait.as_secs();
-            return Err(RunError::StoreUnavailable { waited_s, source: error });
-        }
+        parts.store_watch.away(log::chain(&error));
         if !stop.sleep(STORE_PAUSE).await {
             return Ok(false);
         }
@@ -206,31 +216,39 @@ async fn bring_up_to_date(
     Ok(())
 }
 
-/// Takes in until the stop, then stops in the order in which data runs: servers, inserts,
-/// stitcher.
+/// Takes what is answered to the store until the stop, then stops in the order in which data runs:
+/// servers, inserts, stitcher.
 async fn work(
     settings: &Settings,
     lifecycle: Arc<Lifecycle>,
     parts: Parts,
-    intake: Intake,
-    jobs: mpsc::Receiver<Job>,
+    journal: &Journal,
+    batches: Batches,
     mut servers: JoinSet<()>,
     stop: &Stop,
 ) -> Result<(), RunError> {
+    let drain = settings.common.drain_deadline + DRAIN_GRACE;
+    match prepare(&parts, &lifecycle, settings, stop).await {
+        Ok(true) => {}
+        // What was answered meanwhile stays in the journal.
+        Ok(false) => return join(&mut servers, Instant::now() + drain).await,
+        Err(error) => {
+            stop.stop();
+            join(&mut servers, Instant::now() + drain).await?;
+            return Err(error);
+        }
+    }
     let Parts { store, mailbox, metrics, store_watch, stitch_watch, sweep_watch } = parts;
     let inserter = Inserter::new(
-        jobs,
+        journal.clone(),
         Writer::new(store.clone()),
         settings.insert.clone(),
+        settings.journal.refused(),
         Arc::clone(&mailbox),
         metrics.clone(),
         store_watch.clone(),
     );
-    let mut inserters = JoinSet::new();
-    for _ in 0..settings.insert.inserts_at_once {
-        inserters.spawn(inserter.clone().run());
-    }
-    drop(inserter);
+    let mut inserting = tokio::spawn(inserter.run(batches));
     let stitcher = Stitcher::new(store.clone(), lifecycle);
     let mut stitchers = JoinSet::new();
     let limits = settings.stitch.clone();
@@ -251,18 +269,32 @@ async fn work(
         }
     });
     let ping = tokio::spawn(store_watch.ping(store, stop.clone()));
-    intake.open();
-    // The servers hold the intake from here on: when they have drained, its queue ends.
-    drop(intake);
 
-    stop.stopped().await;
-    let deadline = Instant::now() + settings.common.drain_deadline;
-    join(&mut servers, deadline + DRAIN_GRACE).await?;
-    join(&mut inserters, deadline + DRAIN_GRACE).await?;
+    let inserted = tokio::select! {
+        () = stop.stopped() => None,
+        inserted = &mut inserting => Some(inserted),
+    };
+    // Without an inserter nothing goes on.
+    stop.stop();
+    let deadline = Instant::now() + drain;
+    join(&mut servers, deadline).await?;
+    journal.stop();
+    let inserted = match inserted {
+        Some(inserted) => inserted,
+        None => match timeout_at(deadline, &mut inserting).await {
+            Ok(inserted) => inserted,
+            Err(_) => {
+                let unsent = journal.stats().unconfirmed_records;
+                tracing::warn!(unsent, "the rest of the journal waits for the next start");
+                inserting.abort();
+                Ok(Ok(()))
+            }
+        },
+    };
     mailbox.close();
-    join(&mut stitchers, deadline + DRAIN_GRACE).await?;
+    join(&mut stitchers, deadline).await?;
     ping.await.map_err(|source| RunError::Panicked { source })?;
-    tracing::info!("stopped");
+    inserted.map_err(|source| RunError::Panicked { source })??;
     Ok(())
 }
 

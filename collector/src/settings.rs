@@ -12,6 +12,8 @@ use order_model::lifecycle::{DEFAULT_TOML, Mistakes};
 use order_store::connection::ClusterSettings;
 use order_store::{RetentionSettings, StoreSettings};
 
+use crate::journal::JournalArgs;
+use crate::journal_command::JournalCommandArgs;
 use crate::schema_command::SchemaArgs;
 
 /// Receives OTLP traces and logs, stores them and derives the state of every order they touch.
@@ -39,9 +41,6 @@ pub struct Settings {
     /// Also remove the values of these attribute keys (`key`, `prefix*` or `*suffix`); repeatable.
     #[arg(long = "redact-key", env = "WAYBILL_REDACT_KEYS", value_delimiter = ',')]
     pub redact_keys: Vec<String>,
-    /// How long to wait at start for the store to answer; then the program ends with 69.
-    #[arg(long, env = "WAYBILL_STORE_WAIT", default_value = "60s", value_parser = duration)]
-    pub store_wait: Duration,
     #[command(flatten)]
     #[expect(missing_docs, reason = "the flags inside are documented")]
     pub store: StoreSettings,
@@ -54,6 +53,9 @@ pub struct Settings {
     #[command(flatten)]
     #[expect(missing_docs, reason = "the flags inside are documented")]
     pub intake: IntakeSettings,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flags inside are documented")]
+    pub journal: JournalArgs,
     #[command(flatten)]
     #[expect(missing_docs, reason = "the flags inside are documented")]
     pub insert: InsertSettings,
@@ -76,6 +78,8 @@ pub enum Command {
     Restitch(RestitchArgs),
     /// Print the schema of the store, for one server or for a cluster.
     Schema(SchemaArgs),
+    /// Look into a journal's folder, while a collector runs or not.
+    Journal(JournalCommandArgs),
 }
 
 /// What `collector restitch` takes.
@@ -97,7 +101,7 @@ pub struct IntakeSettings {
     pub decoded_bytes_max: usize,
     /// Bytes of bodies and rows of all requests not yet answered; past it requests are told to
     /// come again (429, `RESOURCE_EXHAUSTED` with a delay).
-    #[arg(long, env = "WAYBILL_IN_FLIGHT_BYTES_MAX", default_value_t = 256 << 20)]
+    #[arg(long, env = "WAYBILL_IN_FLIGHT_BYTES_MAX", default_value_t = 128 << 20)]
     pub in_flight_bytes_max: usize,
     /// Requests not yet answered; past it requests are told to come again.
     #[arg(long, env = "WAYBILL_IN_FLIGHT_REQUESTS_MAX", default_value_t = 4_096)]
@@ -110,23 +114,22 @@ pub struct IntakeSettings {
     pub retry_after: Duration,
 }
 
+/// The smallest row: a link, which has the ids of a trace and a span.
+const ROW_BYTES_MIN: u64 = 12 + 32 + 16;
+
 /// Bounds on inserts.
 #[derive(Debug, Clone, Args)]
 pub struct InsertSettings {
-    /// Rows of one insert; requests past it wait for the next one.
-    #[arg(long, env = "WAYBILL_INSERT_ROWS_MAX", default_value_t = 200_000)]
-    pub insert_rows_max: usize,
-    /// Bytes of rows of one insert, likewise.
-    #[arg(long, env = "WAYBILL_INSERT_BYTES_MAX", default_value_t = 64 << 20)]
-    pub insert_bytes_max: usize,
+    /// Bytes of rows of one insert; what is past it waits for the next one.
+    #[arg(long, env = "WAYBILL_INSERT_BYTES_MAX", default_value_t = 32 << 20)]
+    pub insert_bytes_max: u64,
+    /// Requests of one insert, likewise.
+    #[arg(long, env = "WAYBILL_INSERT_RECORDS_MAX", default_value_t = 20_000)]
+    pub insert_records_max: usize,
     /// Inserts at the same time; what arrives meanwhile forms the next ones. The fewer, the larger
-    /// they are, and the less they cost the store
+    /// they are, and the less they cost the store.
     #[arg(long, env = "WAYBILL_INSERTS_AT_ONCE", default_value_t = 1)]
     pub inserts_at_once: usize,
-    /// How long one insert is tried again; then its requests are told to come again (503,
-    /// `UNAVAILABLE`). While the store is known to be down each insert is tried once.
-    #[arg(long, env = "WAYBILL_INSERT_DEADLINE", default_value = "10s", value_parser = duration)]
-    pub insert_deadline: Duration,
 }
 
 /// Bounds on the stitcher.
@@ -211,14 +214,21 @@ impl Settings {
             .map_err(|mistakes| LifecycleError::Mistakes { path: path.clone(), mistakes })
     }
 
+    /// What is wrong with the settings of a collector that takes data in, as (flag, reason).
+    ///
+    /// # Errors
+    /// The first bad one.
+    pub fn check_serving(&self) -> Result<(), (&'static str, String)> {
+        self.journal.check()
+    }
+
     /// What is wrong with the numbers, as (flag, reason).
     ///
     /// # Errors
     /// The first bad setting.
     pub fn check(&self) -> Result<(), (&'static str, String)> {
         let at_least_one = [
-            ("--insert-rows-max", self.insert.insert_rows_max),
-            ("--insert-bytes-max", self.insert.insert_bytes_max),
+            ("--insert-records-max", self.insert.insert_records_max),
             ("--inserts-at-once", self.insert.inserts_at_once),
             ("--stitch-pending-max", self.stitch.stitch_pending_max),
             ("--stitch-chunk-max", self.stitch.stitch_chunk_max),
@@ -236,6 +246,11 @@ impl Settings {
         if bytes_max > most || bytes_max < self.intake.body_bytes_max {
             let why = format!("must be from --body-bytes-max to {most}");
             return Err(("--in-flight-bytes-max", why));
+        }
+        // An insert is one block of at most two million rows, of which none is smaller than this.
+        let (least, most) = (1, 2_000_000 * ROW_BYTES_MIN);
+        if !(least..=most).contains(&self.insert.insert_bytes_max) {
+            return Err(("--insert-bytes-max", format!("must be from {least} to {most}")));
         }
         self.retention.check()
     }

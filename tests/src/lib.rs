@@ -20,6 +20,7 @@ pub mod pages;
 pub mod comparison;
 pub mod clients;
 pub mod demo;
+pub mod crash;
 pub mod scale;
 
 pub use stack::Stack;

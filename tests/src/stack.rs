@@ -59,6 +59,8 @@ pub struct Stack {
     ports: Ports,
     moved: Vec<Moved>,
     extra: BTreeMap<Part, Vec<String>>,
+    /// How the collector reaches the store, when it is not at the engine's own address.
+    store_url: Option<String>,
     client: Client,
     folder: Folder,
 }
@@ -75,6 +77,7 @@ impl Stack {
             ports,
             moved: Vec::new(),
             extra: BTreeMap::new(),
+            store_url: None,
             client: client()?,
             folder,
         })
@@ -104,6 +107,11 @@ impl Stack {
     pub fn extra(&mut self, part: Part, arguments: &[&str]) {
         let arguments = arguments.iter().map(|argument| (*argument).to_owned());
         self.extra.entry(part).or_default().extend(arguments);
+    }
+
+    /// Lets a collector that is not started yet reach the store there.
+    pub fn reach_store_through(&mut self, url: String) {
+        self.store_url = Some(url);
     }
 
     /// Starts these parts one after the other and waits until they are ready.

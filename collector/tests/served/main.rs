@@ -8,5 +8,6 @@ mod grpc;
 mod bad_input;
 mod orders;
 mod outage;
+mod journal;
 mod pressure;
 mod process;

@@ -9,35 +9,33 @@ use tokio::task::JoinSet;
 
 use crate::http::post;
 use crate::otlp::{span, traces};
-use crate::stack::{Stack, eventually};
+use crate::stack::Stack;
 
 const PROTOBUF: &str = "application/x-protobuf";
 
 #[tokio::test]
 async fn what_waits_becomes_one_insert() {
-    let stack = Stack::start(&["--insert-deadline", "60s"]).await;
+    let stack = Stack::start(&[]).await;
     let requests = 40;
     let mut sending = JoinSet::new();
     stack.engine.freeze();
     let body = |id| traces("shop", vec![span(1, id, vec![])]).encode_to_vec();
-    let size: usize = (1..=requests).map(|id| body(id).len()).sum();
     for id in 1..=requests {
         let url = stack.http("/v1/traces");
         sending.spawn(post(url, PROTOBUF, "", body(id)).send());
     }
-    let arrived = format!("body_bytes_total{{signal=\"traces\",transport=\"http\"}} {size}\n");
-    eventually("all bodies are here", async || stack.metrics().await.contains(&arrived)).await;
-    stack.engine.thaw();
+    // All are answered while the store does nothing.
     while let Some(sent) = sending.join_next().await {
         assert_eq!(sent.unwrap().unwrap().status(), 200);
     }
+    stack.engine.thaw();
     assert_eq!(stack.query("SELECT count() FROM otel_traces").await, [requests.to_string()]);
     let metrics = stack.metrics().await;
     let inserts = metrics.lines().find_map(|line| {
         line.strip_prefix("waybill_collector_insert_requests_count ")?.parse::<u64>().ok()
     });
-    // Two inserts were in flight while the store was frozen; the others waited.
-    assert!(inserts.unwrap() <= 6, "{inserts:?}");
+    // One insert was in flight while the store was frozen; the others waited.
+    assert!(inserts.unwrap() <= 4, "{inserts:?}");
     assert!(metrics.contains("waybill_collector_insert_requests_sum 40"), "{metrics}");
 }
 

@@ -8,7 +8,7 @@ use crate::http::post;
 use crate::otlp::{span, text, traces};
 use crate::stack::Stack;
 
-fn run(args: &[&str]) -> Output {
+pub(crate) fn run(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_collector")).args(args).output().unwrap()
 }
 
@@ -44,7 +44,10 @@ fn a_bad_setting_names_itself() {
     for (args, says) in [
         (&["--inserts-at-once", "0"][..], "--inserts-at-once"),
         (&["--in-flight-bytes-max", "9"], "--in-flight-bytes-max"),
-        (&["--insert-deadline", "soon"], "--insert-deadline"),
+        (&["--sweep-interval", "soon"], "--sweep-interval"),
+        (&["--insert-bytes-max", "0"], "--insert-bytes-max"),
+        (&[], "--journal: say in which folder"),
+        (&["--journal", "j", "--journal-bytes-max", "1"], "--journal-bytes-max"),
         (&["--otlp-http", "nowhere"], "--otlp-http"),
         (&["--redact-key", "a*b"], "a*b"),
     ] {
@@ -79,7 +82,7 @@ async fn a_stop_answers_and_stitches_what_is_in_hand() {
     }
     assert_eq!(stack.collector.exit_code(), Some(0), "{}", stack.collector.log());
     // Spans answered are spans kept, and their orders are derived.
-    let count = async |sql: &str| stack.query(sql).await[0].parse::<u64>().unwrap();
+    let count = async |sql: &str| stack.query_now(sql).await[0].parse::<u64>().unwrap();
     assert!(count("SELECT count() FROM otel_traces").await >= kept);
     let spans = count("SELECT count() FROM otel_traces").await;
     assert_eq!(count("SELECT count() FROM orders FINAL").await, spans);

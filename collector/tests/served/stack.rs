@@ -122,11 +122,23 @@ impl Stack {
         stack
     }
 
-    /// Waits until the collector says that it is ready.
+    /// Waits until the collector is ready and has nothing to remark: the store is there, too.
     pub(crate) async fn ready(&self) {
+        eventually("all is well", async || self.readiness().await == (200, "ok\n".to_owned()))
+            .await;
+    }
+
+    /// What the collector says of its readiness.
+    pub(crate) async fn readiness(&self) -> (u16, String) {
         let url = format!("http://{}/readyz", self.collector.address("admin"));
-        eventually("the collector is ready", async || {
-            reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success())
+        let Ok(answer) = reqwest::get(&url).await else { return (0, String::new()) };
+        (answer.status().as_u16(), answer.text().await.unwrap_or_default())
+    }
+
+    /// Waits until everything that was answered is in the store.
+    pub(crate) async fn stored(&self) {
+        eventually("the journal is empty", async || {
+            self.metrics().await.contains("waybill_collector_unsent_records 0\n")
         })
         .await;
     }
@@ -145,6 +157,11 @@ impl Stack {
         self.collector = start_collector(self.folder.path(), &store, flags);
     }
 
+    /// The folder of the collector's journal.
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.folder.path().join("journal")
+    }
+
     /// A URL of OTLP/HTTP.
     pub(crate) fn http(&self, path: &str) -> String {
         format!("http://{}{path}", self.collector.address("otlp-http"))
@@ -161,8 +178,15 @@ impl Stack {
         reqwest::get(&url).await.unwrap().text().await.unwrap()
     }
 
-    /// The answer to a query, as lines of tab-separated values.
+    /// The answer to a query once everything that was answered is in the store, as lines of
+    /// tab-separated values.
     pub(crate) async fn query(&self, sql: &str) -> Vec<String> {
+        self.stored().await;
+        self.query_now(sql).await
+    }
+
+    /// The answer of this moment.
+    pub(crate) async fn query_now(&self, sql: &str) -> Vec<String> {
         let url = format!("http://{}/?database=waybill", self.engine.address("clickhouse-http"));
         let answer = reqwest::Client::new().post(url).body(sql.to_owned()).send().await.unwrap();
         let status = answer.status();
@@ -193,6 +217,8 @@ pub(crate) fn start_collector(folder: &Path, store: &str, flags: &[&str]) -> Pro
     let any = "127.0.0.1:0";
     command
         .args(["--otlp-http", any, "--otlp-grpc", any, "--admin", any, "--store-url", store])
+        .arg("--journal")
+        .arg(folder.join("journal"))
         .args(flags);
     Program::start(folder, "collector", &mut command)
 }

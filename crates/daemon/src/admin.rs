@@ -11,7 +11,8 @@ use crate::health::Health;
 use crate::metrics::{self, Metrics};
 
 /// The routes: `/livez` answers while the process can answer, `/readyz` 200 or 503 with one
-/// complaint per line, `/metrics` the OpenMetrics page.
+/// complaint per line (and what is wrong without keeping it from being ready), `/metrics` the
+/// OpenMetrics page.
 pub fn router(health: Health, metrics: Metrics) -> Router {
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))
@@ -20,11 +21,11 @@ pub fn router(health: Health, metrics: Metrics) -> Router {
 }
 
 async fn readyz(State(health): State<Health>) -> impl IntoResponse {
-    let complaints = health.complaints();
-    if complaints.is_empty() {
-        return (StatusCode::OK, "ok\n".to_owned());
-    }
-    (StatusCode::SERVICE_UNAVAILABLE, complaints.join("\n") + "\n")
+    let (complaints, remarks) = (health.complaints(), health.remarks());
+    let status =
+        if complaints.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let lines = if complaints.is_empty() { vec!["ok".to_owned()] } else { complaints };
+    (status, [lines, remarks].concat().join("\n") + "\n")
 }
 
 async fn page(State(metrics): State<Metrics>) -> impl IntoResponse {

@@ -3,7 +3,7 @@
 //! A part that merely runs is not well. Each part reports what it last managed to do; readiness
 //! fails when that is too old or when the part says that it failed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -19,6 +19,7 @@ pub struct Health {
 pub struct Watch {
     name: &'static str,
     age_max: Duration,
+    is_needed: bool,
     state: Arc<Mutex<State>>,
 }
 
@@ -39,21 +40,43 @@ impl Health {
     /// last one is older than `age_max`.
     #[must_use]
     pub fn watch(&self, name: &'static str, age_max: Duration) -> Watch {
-        let state = Arc::new(Mutex::new(State { progressed_at: None, failure: None }));
-        let watch = Watch { name, age_max, state };
-        self.parts.lock().unwrap_or_else(PoisonError::into_inner).push(watch.clone());
+        let watch = Watch::new(name, age_max);
+        self.parts().push(watch.clone());
         watch
     }
 
-    /// What is wrong, one sentence per part; empty when the process is ready.
+    /// Adds a part that others wait for patiently: its troubles are shown, and the process is
+    /// ready all the same.
+    #[must_use]
+    pub fn watch_beside(&self, name: &'static str, age_max: Duration) -> Watch {
+        let watch = Watch { is_needed: false, ..Watch::new(name, age_max) };
+        self.parts().push(watch.clone());
+        watch
+    }
+
+    /// What keeps the process from being ready, one sentence per part; empty when it is.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
-        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        parts.iter().filter_map(Watch::complaint).collect()
+        self.parts().iter().filter(|part| part.is_needed).filter_map(Watch::complaint).collect()
+    }
+
+    /// What is wrong beside it.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        self.parts().iter().filter(|part| !part.is_needed).filter_map(Watch::complaint).collect()
+    }
+
+    fn parts(&self) -> MutexGuard<'_, Vec<Watch>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Watch {
+    fn new(name: &'static str, age_max: Duration) -> Self {
+        let state = Arc::new(Mutex::new(State { progressed_at: None, failure: None }));
+        Self { name, age_max, is_needed: true, state }
+    }
+
     /// The part did what it is for, just now.
     pub fn progressed(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,6 +118,10 @@ mod tests {
         assert!(health.complaints().is_empty());
         tokio::time::advance(Duration::from_secs(6)).await;
         assert_eq!(health.complaints(), ["store: last progress 6 s ago, expected every 5 s"]);
+        let beside = health.watch_beside("stitcher", Duration::from_secs(5));
+        assert_eq!(health.remarks(), ["stitcher: has not started yet"]);
+        beside.progressed();
+        assert!(health.remarks().is_empty());
         store.failed("connection refused");
         assert_eq!(health.complaints(), ["store: connection refused"]);
         store.progressed();

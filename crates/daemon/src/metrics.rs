@@ -1,7 +1,7 @@
 //! The process's metrics as a Prometheus text page (OpenMetrics, `prometheus-client`).
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::info::Info;
@@ -16,7 +16,11 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 #[derive(Clone)]
 pub struct Metrics {
     registry: Arc<Mutex<Registry>>,
+    before_page: Arc<Mutex<Vec<Refresh>>>,
 }
+
+/// Sets gauges to what they are now.
+type Refresh = Box<dyn Fn() + Send>;
 
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,7 +34,7 @@ impl Metrics {
     pub fn new(program: &str, version: &'static str) -> Self {
         let mut registry = Registry::with_prefix(format!("waybill_{}", program.replace('-', "_")));
         registry.register("build", "The running build", Info::new(vec![("version", version)]));
-        Self { registry: Arc::new(Mutex::new(registry)) }
+        Self { registry: Arc::new(Mutex::new(registry)), before_page: Arc::default() }
     }
 
     /// Adds a metric and gives it back, so that it can be kept in a struct: metrics of
@@ -41,9 +45,20 @@ impl Metrics {
         metric
     }
 
+    /// Runs `refresh` before each page, so that gauges show the moment they are asked for. It must
+    /// return soon.
+    pub fn before_page(&self, refresh: impl Fn() + Send + 'static) {
+        self.refreshes().push(Box::new(refresh));
+    }
+
+    fn refreshes(&self) -> MutexGuard<'_, Vec<Refresh>> {
+        self.before_page.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The page.
     #[must_use]
     pub fn page(&self) -> String {
+        self.refreshes().iter().for_each(|refresh| refresh());
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::new();
         // Writing to a String fails only if an encoder reports it; what was written stands.
@@ -59,6 +74,17 @@ mod tests {
     use prometheus_client::metrics::counter::Counter;
 
     use super::*;
+
+    #[test]
+    fn gauges_show_the_moment_they_are_asked_for() {
+        let metrics = Metrics::new("collector", "0");
+        let seen: Counter = metrics.add("asked", "Pages", Counter::default());
+        metrics.before_page(move || {
+            seen.inc();
+        });
+        assert!(metrics.page().contains("waybill_collector_asked_total 1\n"));
+        assert!(metrics.page().contains("waybill_collector_asked_total 2\n"));
+    }
 
     #[test]
     fn the_page_carries_prefix_and_total() {

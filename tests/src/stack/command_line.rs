@@ -34,7 +34,9 @@ impl Stack {
                 arguments.flag("--data", self.folder.path().join("store"));
             }
             Part::Collector => {
-                arguments.flag("--store-url", self.url(Part::Engine)?);
+                let engine = self.url(Part::Engine)?;
+                arguments.flag("--store-url", self.store_url.clone().unwrap_or(engine));
+                arguments.flag("--journal", self.folder.path().join("journal"));
             }
             Part::TrackerUi => {
                 arguments.flag("--store-url", self.url(Part::Engine)?);

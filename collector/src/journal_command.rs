@@ -1,0 +1,115 @@
+//! `collector journal`: what a journal's folder holds, for the operator.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use clap::{Args, Subcommand};
+use journal::{Damage, Inspection, OpenError, SegmentInspection};
+
+/// What `collector journal` takes.
+#[derive(Debug, Clone, Args)]
+pub struct JournalCommandArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum What {
+    /// Print every file of the folder: records, batches, what is unsent, what is damaged. Changes
+    /// nothing.
+    Inspect(Folder),
+    /// Read and check every byte; exit code 65 when something is damaged. Changes nothing.
+    Verify(Folder),
+}
+
+#[derive(Debug, Clone, Args)]
+struct Folder {
+    /// The journal's folder.
+    #[arg(env = "WAYBILL_JOURNAL", value_name = "DIR")]
+    folder: PathBuf,
+}
+
+/// The folder could not be looked into, or is not whole.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalCommandError {
+    /// The operating system refuses, or the folder is damaged.
+    #[error(transparent)]
+    Journal(#[from] OpenError),
+    /// The output was closed.
+    #[error("cannot print")]
+    Print(#[from] io::Error),
+}
+
+impl JournalCommandError {
+    /// Whether the journal was read and is damaged.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Journal(OpenError::Damaged(_)))
+    }
+}
+
+/// Prints what was asked for.
+///
+/// # Errors
+/// [`JournalCommandError`].
+pub fn run(args: &JournalCommandArgs, out: &mut impl Write) -> Result<(), JournalCommandError> {
+    match &args.what {
+        What::Inspect(Folder { folder }) => print(&journal::inspect(folder)?, out)?,
+        What::Verify(Folder { folder }) => {
+            journal::verify(folder)?;
+            writeln!(out, "{} is whole", folder.display())?;
+        }
+    }
+    Ok(())
+}
+
+fn print(found: &Inspection, out: &mut impl Write) -> io::Result<()> {
+    match found.journal {
+        Some(journal) => writeln!(out, "journal {}", journal.simple())?,
+        None => writeln!(out, "no journal: not one whole file")?,
+    }
+    writeln!(out, "in the store: all records through {}", found.confirmed_through)?;
+    for segment in &found.segments {
+        print_segment(segment, found.confirmed_through, out)?;
+    }
+    let last = found.segments.iter().filter_map(|segment| segment.sequences).map(|(_, last)| last);
+    let unsent = last.max().unwrap_or(0).saturating_sub(found.confirmed_through);
+    writeln!(out, "not known to be in the store: {unsent} records")
+}
+
+fn print_segment(
+    found: &SegmentInspection,
+    confirmed: u64,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let SegmentInspection { file, bytes, records, payload_bytes, .. } = found;
+    writeln!(out, "{}: {bytes} bytes", file.display())?;
+    if let (Some((first, last)), Some((from, to))) = (found.sequences, found.appended_at) {
+        writeln!(
+            out,
+            "  {records} records of {payload_bytes} bytes, {first} to {last}, appended {} to {}",
+            utc(from),
+            utc(to)
+        )?;
+    }
+    for batch in &found.batches {
+        let state = if batch.last <= confirmed { "in the store" } else { "open" };
+        writeln!(out, "  batch {batch}: {state}")?;
+    }
+    if found.torn_tail_bytes > 0 {
+        let torn = found.torn_tail_bytes;
+        writeln!(
+            out,
+            "  {torn} bytes at the end of a group that was not finished; never answered"
+        )?;
+    }
+    for Damage { offset, flaw, .. } in &found.damage {
+        writeln!(out, "  DAMAGED at byte {offset}: {flaw}")?;
+    }
+    Ok(())
+}
+
+fn utc(at: SystemTime) -> String {
+    chrono::DateTime::<chrono::Utc>::from(at).format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
