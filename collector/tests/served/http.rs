@@ -137,11 +137,10 @@ async fn a_failure_is_a_status_in_the_encoding_of_the_request() {
 #[tokio::test]
 async fn a_full_house_asks_to_come_again() {
     let stack = Stack::start(&["--in-flight-bytes-max", "2000", "--body-bytes-max", "1500"]).await;
-    let body = traces("shop", vec![span(1, 1, vec![]), span(1, 2, vec![])]).encode_to_vec();
-    // The rows of two spans weigh more than all that may be in flight.
-    let answer =
-        post(stack.http("/v1/traces"), PROTOBUF, "", [body.clone(), body].concat()).send().await;
-    let answer = answer.unwrap();
+    let spans = (1..=20).map(|id| span(1, id, vec![])).collect();
+    let body = traces("shop", spans).encode_to_vec();
+    // The rows of the spans weigh more than all that may be in flight.
+    let answer = post(stack.http("/v1/traces"), PROTOBUF, "", body).send().await.unwrap();
     assert_eq!(answer.status(), 429);
     assert_eq!(answer.headers()["retry-after"], "2");
     assert!(stack.metrics().await.contains("reason=\"busy\"} 1"));

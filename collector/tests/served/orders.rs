@@ -64,7 +64,7 @@ async fn the_sweep_finds_what_a_killed_collector_left() {
     becomes(&stack, "C-3", "SUBMITTED").await;
     // As if the process had died between its insert and its stitch.
     stack.collector.kill();
-    stack.query("TRUNCATE TABLE orders").await;
+    stack.query_now("TRUNCATE TABLE orders").await;
     stack.restart_collector(&["--sweep-interval", "1h"]);
     becomes(&stack, "C-3", "SUBMITTED").await;
 }
