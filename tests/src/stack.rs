@@ -193,8 +193,13 @@ impl Stack {
             async move {
                 alive?;
                 Ok(match request.send().await {
-                    Ok(answer) if answer.status().is_success() => Look::Yes(()),
-                    Ok(answer) => Look::NotYet(answer.text().await.unwrap_or_default()),
+                    Ok(answer) => {
+                        let is_ready = answer.status().is_success();
+                        let text = answer.text().await.unwrap_or_default();
+                        // A collector takes data before there is a store; others want one.
+                        let is_well = part != Part::Collector || text == "ok\n";
+                        if is_ready && is_well { Look::Yes(()) } else { Look::NotYet(text) }
+                    }
                     Err(error) => Look::NotYet(format!("{:#}", anyhow::Error::from(error))),
                 })
             }
