@@ -3,7 +3,7 @@
 use order_store::rows::Batch;
 
 /// The outcome of mapping one request.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Mapped {
     /// The rows.
     pub batch: Batch,
