@@ -14,7 +14,7 @@ use order_store::{RetentionSettings, StoreSettings};
 
 use crate::schema_command::SchemaArgs;
 
-/// Receives OTLP traces and logs, stores them and derives the state of every order they touch.
+/// Receives OTLP traces, logs and metrics, stores them and derives the state of every order they touch.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "collector", version, args_conflicts_with_subcommands = false)]
 pub struct Settings {
