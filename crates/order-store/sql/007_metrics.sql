@@ -6,9 +6,10 @@
 -- tables, for a smaller index: a clock of whole seconds cannot tell two points of one second apart,
 -- and ends in 2106. Their queries read either type; our index holds no times.
 --
--- Order: a series lies together, its points by time, which packs best and reads fastest. The index
--- is short (PRIMARY KEY): values of attributes are looked for by no prefix, and long ones must not
--- fill the memory. TimeUnix has an index of its own, because partitions go by the time of receipt.
+-- Order: a series lies together, its points by time. Two million points of 5,000 series take 6.3
+-- bytes each, as many as in the exporter's order by the hour, and are read no slower. The index is
+-- short (PRIMARY KEY): values of attributes are looked for by no prefix, and long ones must not fill
+-- the memory. TimeUnix has an index of its own, because partitions go by the time of receipt.
 --
 -- Identity: all that was sent and says which point it is and what it measured. A client's repeat
 -- has the same and folds by merge, in the views at once. The values are part of it: two processes
