@@ -1,6 +1,6 @@
 //! OTLP/gRPC, by <https://opentelemetry.io/docs/specs/otlp/#otlpgrpc>.
 //!
-//! The two methods are unary, so the framing is read here rather than by generated code: the
+//! The methods are unary, so the framing is read here rather than by generated code: the
 //! bytes in flight are then bounded before they are buffered, a compression bomb is met on the
 //! decoding thread, and each failure gets the code that OTLP gives it (generated code answers
 //! `OUT_OF_RANGE` to a large message, which clients repeat, and `INTERNAL` to bad protobuf).
@@ -44,12 +44,16 @@ pub fn router(intake: Intake) -> Router {
             method(Signal::Traces),
         )
         .route("/opentelemetry.proto.collector.logs.v1.LogsService/Export", method(Signal::Logs))
+        .route(
+            "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+            method(Signal::Metrics),
+        )
         .fallback(unknown_method)
         .with_state(intake)
 }
 
 async fn unknown_method() -> Response {
-    let why = "only Export of TraceService and LogsService is served here";
+    let why = "only Export of TraceService, LogsService and MetricsService is served here";
     Status::unimplemented(why).into_http()
 }
 

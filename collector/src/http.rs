@@ -12,7 +12,7 @@ use http::header::{
     ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue,
     RETRY_AFTER,
 };
-use http::{Method, Request, StatusCode, Uri};
+use http::{Request, StatusCode};
 use otlp_columns::{Coding, Encoding, Rejected, Signal, coding};
 use prost::Message;
 use serde_json::json;
@@ -38,6 +38,7 @@ pub fn router(intake: Intake) -> Router {
     Router::new()
         .route("/v1/traces", method(Signal::Traces))
         .route("/v1/logs", method(Signal::Logs))
+        .route("/v1/metrics", method(Signal::Metrics))
         .fallback(not_found)
         .with_state(intake)
 }
@@ -117,19 +118,11 @@ async fn only_post(intake: State<Intake>, request: Request<HttpBody>) -> Respons
     response
 }
 
-async fn not_found(
-    intake: State<Intake>,
-    method: Method,
-    uri: Uri,
-    request: Request<HttpBody>,
-) -> Response {
+async fn not_found(intake: State<Intake>, request: Request<HttpBody>) -> Response {
     let encoding = answer_encoding(request.headers());
     body::discard_within(request.into_body(), intake.settings().body_read_timeout).await;
-    let why = if method == Method::POST && uri.path().starts_with("/v1/metrics") {
-        "metrics are not read; POST traces to /v1/traces and logs to /v1/logs"
-    } else {
-        "nothing is here; POST traces to /v1/traces and logs to /v1/logs"
-    };
+    let why = "nothing is here; POST traces to /v1/traces, logs to /v1/logs and metrics to \
+               /v1/metrics";
     failure(StatusCode::NOT_FOUND, encoding, Code::Unimplemented, why)
 }
 
@@ -181,10 +174,11 @@ fn items(signal: Signal) -> (&'static str, &'static str) {
     match signal {
         Signal::Traces => ("spans", "rejectedSpans"),
         Signal::Logs => ("log records", "rejectedLogRecords"),
+        Signal::Metrics => ("data points", "rejectedDataPoints"),
     }
 }
 
-/// `ExportTraceServiceResponse` or `ExportLogsServiceResponse`, which are alike on the wire.
+/// `ExportTraceServiceResponse` and those of logs and metrics, which are alike on the wire.
 #[derive(Clone, PartialEq, Message)]
 struct ExportResponse {
     #[prost(message, optional, tag = "1")]

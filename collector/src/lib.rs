@@ -1,4 +1,4 @@
-//! Receives OTLP, stores spans, logs and order facts, and stitches orders.
+//! Receives OTLP, stores spans, logs, metrics and order facts, and stitches orders.
 //!
 //! Data runs downhill: sockets ([`daemon::connections`]) → OTLP/HTTP ([`http`]) or OTLP/gRPC ([`grpc`]) →
 //! [`intake`] (bounds, decoding, mapping by `otlp-columns`) → [`journal`] (on disk: now the request

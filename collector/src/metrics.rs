@@ -58,6 +58,7 @@ pub struct CollectorMetrics {
     cut_values: Counter,
     dropped_events: Counter,
     dropped_links: Counter,
+    dropped_exemplars: Counter,
     emptied_ids: Counter,
     refused_order_ids: Counter,
     unattributable_signals: Counter,
@@ -128,12 +129,12 @@ impl CollectorMetrics {
             requests: metrics.add("requests", "Requests by outcome", Family::default()),
             accepted_items: metrics.add(
                 "accepted_items",
-                "Spans and log records that were answered and are in the journal",
+                "Spans, log records and data points that were answered and are in the journal",
                 Family::default(),
             ),
             rejected_items: metrics.add(
                 "rejected_items",
-                "Spans and log records not taken, by reason",
+                "Spans, log records and data points not taken, by reason",
                 Family::default(),
             ),
             body_bytes: metrics.add("body_bytes", "Bytes of bodies as received", Family::default()),
@@ -142,7 +143,14 @@ impl CollectorMetrics {
             cut_values: counter("cut_values", "Keys, values and texts that were cut"),
             dropped_events: counter("dropped_events", "Events of spans past the bound"),
             dropped_links: counter("dropped_links", "Links of spans past the bound"),
-            emptied_ids: counter("emptied_ids", "Ids of logs, parents and links that are none"),
+            dropped_exemplars: counter(
+                "dropped_exemplars",
+                "Exemplars of data points past the bound",
+            ),
+            emptied_ids: counter(
+                "emptied_ids",
+                "Ids of logs, parents, links and exemplars that are none",
+            ),
             refused_order_ids: counter("refused_order_ids", "Values that are no order id"),
             unattributable_signals: counter(
                 "unattributable_signals",
@@ -249,6 +257,7 @@ impl CollectorMetrics {
             (&self.cut_values, tally.cut_values),
             (&self.dropped_events, tally.dropped_events),
             (&self.dropped_links, tally.dropped_links),
+            (&self.dropped_exemplars, tally.dropped_exemplars),
             (&self.emptied_ids, tally.emptied_ids),
             (&self.refused_order_ids, tally.refused_order_ids),
             (&self.unattributable_signals, tally.unattributable_signals),
@@ -271,7 +280,7 @@ impl CollectorMetrics {
 
     /// Counts items that are in the store.
     pub fn accepted(&self, signal: Signal, transport: Transport, tally: &Tally) {
-        let items = tally.spans + tally.logs;
+        let items = tally.spans + tally.logs + tally.points;
         self.accepted_items.get_or_create(&route(signal, transport)).inc_by(items);
     }
 
@@ -298,6 +307,7 @@ fn signal_label(signal: Signal) -> &'static str {
     match signal {
         Signal::Traces => "traces",
         Signal::Logs => "logs",
+        Signal::Metrics => "metrics",
     }
 }
 

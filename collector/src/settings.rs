@@ -16,7 +16,7 @@ use crate::journal::JournalArgs;
 use crate::journal_command::JournalCommandArgs;
 use crate::schema_command::SchemaArgs;
 
-/// Receives OTLP traces and logs, stores them and derives the state of every order they touch.
+/// Receives OTLP traces, logs and metrics, stores them and derives the state of every order they touch.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "collector", version, args_conflicts_with_subcommands = false)]
 pub struct Settings {

@@ -37,6 +37,7 @@ async fn orders_of_the_python_sdk_appear() -> Result<()> {
     for (number, (protocol, endpoint)) in cases.iter().enumerate() {
         let order_id = format!("ORD-2026-91{number:04}");
         told_and_shown(&stack, Script::Python, protocol, endpoint, &order_id).await?;
+        metrics_are_kept(&stack, protocol, &order_id).await?;
     }
     stack.finish().await
 }
@@ -82,6 +83,44 @@ async fn told_and_shown(
     let hits = pages.search(&format!("m-{order_id}")).await?;
     let found: Vec<_> = hits.iter().map(|hit| hit.order.order_id.as_str()).collect();
     assert_eq!(found, [order_id], "{at}: the order, found by its message");
+    Ok(())
+}
+
+/// A line for each data point of a story.
+const POINTS: &str = "SELECT line FROM (\
+    SELECT concat('gauge ', ServiceName, ' ', MetricName, ' ', toString(Value)) AS line \
+    FROM waybill.otel_metrics_gauge_v1 WHERE Attributes['story'] = {story:String} \
+    UNION ALL \
+    SELECT concat('sum ', ServiceName, ' ', MetricName, ' ', toString(Value), ' ', \
+        toString(AggregationTemporality), ' ', toString(IsMonotonic)) \
+    FROM waybill.otel_metrics_sum_v1 WHERE Attributes['story'] = {story:String} \
+    UNION ALL \
+    SELECT concat('histogram ', ServiceName, ' ', MetricName, ' ', toString(Count), ' ', \
+        toString(Sum), ' ', toString(arrayFirst((bound, count) -> count > 0, ExplicitBounds, \
+        arrayPopBack(BucketCounts))), ' in a span: ', toString(Exemplars.TraceId[1] IN \
+        (SELECT TraceId FROM waybill.otel_traces))) \
+    FROM waybill.otel_metrics_histogram_v1 WHERE Attributes['story'] = {story:String} \
+    UNION ALL \
+    SELECT concat('exponential ', ServiceName, ' ', MetricName, ' ', toString(Sum), ' ', \
+        toString(arraySum(PositiveBucketCounts)), ' ', toString(Max)) \
+    FROM waybill.otel_metrics_exponential_histogram_v1 WHERE Attributes['story'] = {story:String}\
+    ) ORDER BY line FORMAT TSV";
+
+/// All that the SDK has measured is there, each point once.
+async fn metrics_are_kept(stack: &Stack, at: &str, story: &str) -> Result<()> {
+    let url = reqwest::Url::parse_with_params(
+        &stack.url(Part::Engine)?,
+        [("param_story", story), ("query", POINTS)],
+    )?;
+    // The script has ended, and what was acknowledged is in the store.
+    let kept = stack.client().get(url).send().await?.text().await?;
+    let expected = [
+        "exponential mes model.triangles 12000 1 12000",
+        "gauge mes calc.queue.depth 7",
+        "histogram mes calc.duration 1 5.5 10 in a span: 1",
+        "sum shop orders.submitted 1 2 true",
+    ];
+    assert_eq!(kept.lines().collect::<Vec<_>>(), expected, "{at}: metrics");
     Ok(())
 }
 

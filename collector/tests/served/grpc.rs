@@ -16,7 +16,7 @@ pub(crate) async fn post_raw(stack: &Stack, coding: &str, body: Vec<u8>) -> Resp
     post_to(stack, EXPORT, coding, body).await
 }
 
-async fn post_to(stack: &Stack, path: &str, coding: &str, body: Vec<u8>) -> Response {
+pub(crate) async fn post_to(stack: &Stack, path: &str, coding: &str, body: Vec<u8>) -> Response {
     let client = Client::builder().http2_prior_knowledge().build().unwrap();
     let mut request = client
         .post(stack.grpc(path))
@@ -88,7 +88,7 @@ async fn broken_calls_get_codes_that_clients_do_not_repeat() {
         // Without details there is no RetryInfo: the call must not be repeated.
         assert!(!answer.headers().contains_key("grpc-status-details-bin"), "{name}");
     }
-    let metrics = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
-    let answer = post_to(&stack, metrics, "", grpc_frame(false, b"")).await;
+    let profiles = "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export";
+    let answer = post_to(&stack, profiles, "", grpc_frame(false, b"")).await;
     assert_eq!(grpc_status(&answer).0, tonic::Code::Unimplemented as i32);
 }

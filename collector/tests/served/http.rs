@@ -102,7 +102,8 @@ async fn what_is_not_read_is_refused_by_its_own_status() {
     for (request, status, says) in [
         (put(Method::GET, "/v1/traces", JSON, ""), 405, "only POST"),
         (put(Method::OPTIONS, "/v1/traces", JSON, ""), 405, "only POST"),
-        (put(Method::POST, "/v1/metrics", JSON, ""), 404, "metrics are not read"),
+        (put(Method::GET, "/v1/metrics", JSON, ""), 405, "only POST"),
+        (put(Method::POST, "/v1development/profiles", JSON, ""), 404, "metrics to /v1/metrics"),
         (put(Method::POST, "/", JSON, ""), 404, "/v1/traces"),
         (put(Method::POST, "/v1/traces", "text/plain", ""), 415, "application/x-protobuf"),
         (put(Method::POST, "/v1/traces", JSON, "br"), 415, "identity, gzip, zstd"),

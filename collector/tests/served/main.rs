@@ -6,6 +6,8 @@ mod otlp;
 mod http;
 mod grpc;
 mod bad_input;
+mod metrics;
+mod bad_metrics;
 mod orders;
 mod outage;
 mod journal;

@@ -3,10 +3,16 @@
 use std::io::Write;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
+use opentelemetry_proto::tonic::metrics::v1::{
+    Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics,
+};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 
@@ -42,6 +48,24 @@ pub(crate) fn logs(service: &str, log_records: Vec<LogRecord>) -> ExportLogsServ
     let scope_logs = vec![ScopeLogs { log_records, ..ScopeLogs::default() }];
     let group = ResourceLogs { resource: resource(service), scope_logs, ..ResourceLogs::default() };
     ExportLogsServiceRequest { resource_logs: vec![group] }
+}
+
+pub(crate) fn metrics(service: &str, metrics: Vec<Metric>) -> ExportMetricsServiceRequest {
+    let scope_metrics = vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }];
+    let resource = resource(service);
+    let group = ResourceMetrics { resource, scope_metrics, ..ResourceMetrics::default() };
+    ExportMetricsServiceRequest { resource_metrics: vec![group] }
+}
+
+/// A gauge of one point.
+pub(crate) fn gauge(name: &str, value: i64) -> Metric {
+    let point = NumberDataPoint {
+        time_unix_nano: AT,
+        value: Some(Number::AsInt(value)),
+        ..NumberDataPoint::default()
+    };
+    let data = Some(Data::Gauge(Gauge { data_points: vec![point] }));
+    Metric { name: name.to_owned(), data, ..Metric::default() }
 }
 
 fn resource(service: &str) -> Option<Resource> {

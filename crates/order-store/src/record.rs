@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 use crate::row_binary::{TableRow, Value, take_text};
+use crate::rows::metrics::{ExponentialHistogramRow, GaugeRow, HistogramRow, SumRow, SummaryRow};
 use crate::rows::{
     Batch, HeartbeatRow, LogRow, OrderAliasRow, OrderEventRow, OrderTraceRow, SpanRow, Touched,
     TraceLinkRow,
@@ -38,11 +39,21 @@ pub enum Table {
     TraceLinks = 6,
     /// `order_aliases`.
     OrderAliases = 7,
+    /// `otel_metrics_gauge`.
+    Gauges = 8,
+    /// `otel_metrics_sum`.
+    Sums = 9,
+    /// `otel_metrics_histogram`.
+    Histograms = 10,
+    /// `otel_metrics_exponential_histogram`.
+    ExponentialHistograms = 11,
+    /// `otel_metrics_summary`.
+    Summaries = 12,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 12] = [
         Self::Spans,
         Self::Logs,
         Self::OrderEvents,
@@ -50,6 +61,11 @@ impl Table {
         Self::OrderTraces,
         Self::TraceLinks,
         Self::OrderAliases,
+        Self::Gauges,
+        Self::Sums,
+        Self::Histograms,
+        Self::ExponentialHistograms,
+        Self::Summaries,
     ];
 
     /// As the store names it.
@@ -63,6 +79,11 @@ impl Table {
             Self::OrderTraces => "order_traces",
             Self::TraceLinks => "trace_links",
             Self::OrderAliases => "order_aliases",
+            Self::Gauges => "otel_metrics_gauge",
+            Self::Sums => "otel_metrics_sum",
+            Self::Histograms => "otel_metrics_histogram",
+            Self::ExponentialHistograms => "otel_metrics_exponential_histogram",
+            Self::Summaries => "otel_metrics_summary",
         }
     }
 
@@ -75,6 +96,11 @@ impl Table {
             Self::OrderTraces => OrderTraceRow::COLUMNS,
             Self::TraceLinks => TraceLinkRow::COLUMNS,
             Self::OrderAliases => OrderAliasRow::COLUMNS,
+            Self::Gauges => GaugeRow::COLUMNS,
+            Self::Sums => SumRow::COLUMNS,
+            Self::Histograms => HistogramRow::COLUMNS,
+            Self::ExponentialHistograms => ExponentialHistogramRow::COLUMNS,
+            Self::Summaries => SummaryRow::COLUMNS,
         }
     }
 
@@ -88,6 +114,11 @@ impl Table {
             Self::OrderTraces => "insert traces of orders",
             Self::TraceLinks => "insert links of traces",
             Self::OrderAliases => "insert aliases of orders",
+            Self::Gauges => "insert gauges",
+            Self::Sums => "insert sums",
+            Self::Histograms => "insert histograms",
+            Self::ExponentialHistograms => "insert exponential histograms",
+            Self::Summaries => "insert summaries",
         }
     }
 
@@ -135,6 +166,11 @@ pub fn write(batch: &Batch, bytes_max: usize) -> Vec<Bytes> {
     writing.rows(Table::OrderAliases, &batch.order_aliases);
     writing.rows(Table::Spans, &batch.spans);
     writing.rows(Table::Logs, &batch.logs);
+    writing.rows(Table::Gauges, &batch.metrics.gauges);
+    writing.rows(Table::Sums, &batch.metrics.sums);
+    writing.rows(Table::Histograms, &batch.metrics.histograms);
+    writing.rows(Table::ExponentialHistograms, &batch.metrics.exponential_histograms);
+    writing.rows(Table::Summaries, &batch.metrics.summaries);
     writing.end()
 }
 
@@ -338,7 +374,7 @@ mod tests {
         }
         let newer = Block::read(&[Bytes::from_static(b"\x02anything")]).unwrap_err();
         assert_eq!(newer, BadRecord::Version { found: 2 });
-        let unknown = Bytes::from_static(b"\x01\x09\x01\0\0\0\0\0\0\0");
+        let unknown = Bytes::from_static(b"\x01\x0d\x01\0\0\0\0\0\0\0");
         assert_eq!(Block::read(&[unknown]).unwrap_err(), BadRecord::Malformed);
     }
 }

@@ -44,6 +44,10 @@ pub struct RetentionSettings {
     /// How long log records are kept. At least a day.
     #[arg(long, env = "WAYBILL_RETENTION_LOGS", default_value = "90d", value_parser = duration)]
     pub retention_logs: Duration,
+    /// How long data points of metrics are kept. At least a day.
+    #[arg(long, env = "WAYBILL_RETENTION_METRICS", default_value = "30d",
+          value_parser = duration)]
+    pub retention_metrics: Duration,
     /// How long signs of life of long work are kept. At least a day.
     #[arg(long, env = "WAYBILL_RETENTION_HEARTBEATS", default_value = "1y",
           value_parser = duration)]
@@ -63,6 +67,7 @@ impl Default for RetentionSettings {
         Self {
             retention_spans: Duration::from_secs(90 * DAY_SECONDS),
             retention_logs: Duration::from_secs(90 * DAY_SECONDS),
+            retention_metrics: Duration::from_secs(30 * DAY_SECONDS),
             retention_heartbeats: Duration::from_secs(YEAR_SECONDS),
             retention_facts: Duration::from_secs(5 * YEAR_SECONDS),
         }
@@ -74,6 +79,7 @@ impl Default for RetentionSettings {
 enum Kept {
     Spans,
     Logs,
+    Metrics,
     Heartbeats,
     Facts,
 }
@@ -85,9 +91,14 @@ enum Kept {
 /// the order, the lists made from it from the derivation, which is later. Not here: `sources` (400
 /// days), `stitchers` and `conservation_checks` (30 days), whose size no traffic drives;
 /// `settled_counts`, `lifecycles` and `schema_migrations`, which are kept.
-const TABLES: [(&str, Kept, &str); 15] = [
+const TABLES: [(&str, Kept, &str); 20] = [
     ("otel_traces", Kept::Spans, "toDateTime(ReceivedAt)"),
     ("otel_logs", Kept::Logs, "toDateTime(ReceivedAt)"),
+    ("otel_metrics_gauge", Kept::Metrics, "toDateTime(ReceivedAt)"),
+    ("otel_metrics_sum", Kept::Metrics, "toDateTime(ReceivedAt)"),
+    ("otel_metrics_histogram", Kept::Metrics, "toDateTime(ReceivedAt)"),
+    ("otel_metrics_exponential_histogram", Kept::Metrics, "toDateTime(ReceivedAt)"),
+    ("otel_metrics_summary", Kept::Metrics, "toDateTime(ReceivedAt)"),
     ("order_heartbeats", Kept::Heartbeats, "toDateTime(ReceivedAt)"),
     ("order_events", Kept::Facts, "toDateTime(ReceivedAt)"),
     ("order_traces", Kept::Facts, "toDateTime(ReceivedAt)"),
@@ -114,8 +125,11 @@ impl RetentionSettings {
             ("--retention-logs", self.retention_logs),
             ("--retention-heartbeats", self.retention_heartbeats),
         ];
+        // Nothing is derived from metrics, so that they may be kept longer than the facts.
+        let metrics = ("--retention-metrics", self.retention_metrics);
         let facts = ("--retention-facts", self.retention_facts);
-        let with_least = raw.into_iter().map(|raw| (raw, RAW_MIN)).chain([(facts, FACTS_MIN)]);
+        let with_least =
+            raw.into_iter().chain([metrics]).map(|raw| (raw, RAW_MIN)).chain([(facts, FACTS_MIN)]);
         for ((flag, kept), least) in with_least {
             if kept < least || kept > RETENTION_MAX {
                 let days = least.as_secs() / DAY_SECONDS;
@@ -139,6 +153,7 @@ impl RetentionSettings {
         match kept {
             Kept::Spans => self.retention_spans,
             Kept::Logs => self.retention_logs,
+            Kept::Metrics => self.retention_metrics,
             Kept::Heartbeats => self.retention_heartbeats,
             Kept::Facts => self.retention_facts,
         }

@@ -64,7 +64,13 @@ macro_rules! number_values {
     )*};
 }
 
-number_values!(u8, u32, u64, i64);
+number_values!(u8, u32, u64, i32, i64, f64);
+
+impl Value for bool {
+    fn put(&self, out: &mut Vec<u8>) {
+        u8::from(*self).put(out);
+    }
+}
 
 impl Value for str {
     fn put(&self, out: &mut Vec<u8>) {
@@ -95,16 +101,18 @@ impl<K: Value, V: Value> Value for (K, V) {
 
 /// The columns of a row, and the fields that fill them.
 macro_rules! columns {
-    ($row:ty: $($column:literal = $field:ident),* $(,)?) => {
+    ($row:ty: $($column:literal = $($field:ident).+),* $(,)?) => {
         impl TableRow for $row {
             const COLUMNS: &'static [&'static str] = &[$($column),*];
 
             fn put(&self, out: &mut Vec<u8>) {
-                $(self.$field.put(out);)*
+                $(self.$($field).+.put(out);)*
             }
         }
     };
 }
+
+mod metrics;
 
 columns! { SpanRow:
     "Timestamp" = timestamp,

@@ -3,12 +3,16 @@
 //! Times are nanoseconds since 1970 (`DateTime64(9)`) unless a field says milliseconds
 //! (`DateTime64(3)`). Ids are lower-case hexadecimal, as the OpenTelemetry exporter writes them.
 
+pub mod metrics;
+
 use std::collections::BTreeSet;
 
 use clickhouse::Row;
 use order_model::graph::message_carrier;
 use order_model::keys::ALIAS_MESSAGE_ID;
 use serde::{Deserialize, Serialize};
+
+use metrics::Metrics;
 
 /// A map column: `Map(LowCardinality(String), String)`.
 pub type Attributes = Vec<(String, String)>;
@@ -230,12 +234,14 @@ pub struct OrderAliasRow {
 }
 
 /// Everything that one batch of OTLP requests adds to the store.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Batch {
     /// Spans.
     pub spans: Vec<SpanRow>,
     /// Log records.
     pub logs: Vec<LogRow>,
+    /// Data points of metrics.
+    pub metrics: Metrics,
     /// Signals of orders.
     pub order_events: Vec<OrderEventRow>,
     /// Signs of life.
@@ -253,6 +259,7 @@ impl Batch {
     pub fn append(&mut self, mut other: Self) {
         self.spans.append(&mut other.spans);
         self.logs.append(&mut other.logs);
+        self.metrics.append(other.metrics);
         self.order_events.append(&mut other.order_events);
         self.order_heartbeats.append(&mut other.order_heartbeats);
         self.order_traces.append(&mut other.order_traces);
@@ -265,6 +272,7 @@ impl Batch {
     pub fn rows(&self) -> usize {
         self.spans.len()
             + self.logs.len()
+            + self.metrics.len()
             + self.order_events.len()
             + self.order_heartbeats.len()
             + self.order_traces.len()

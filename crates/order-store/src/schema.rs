@@ -20,13 +20,14 @@ use crate::connection::Store;
 use crate::error::StoreError;
 
 /// The migrations, in order: number, name, text.
-const MIGRATIONS: [(u32, &str, &str); 6] = [
+const MIGRATIONS: [(u32, &str, &str); 7] = [
     (1, "spans_and_logs", include_str!("../sql/001_spans_and_logs.sql")),
     (2, "order_facts", include_str!("../sql/002_order_facts.sql")),
     (3, "lifecycle", include_str!("../sql/003_lifecycle.sql")),
     (4, "order_state", include_str!("../sql/004_order_state.sql")),
     (5, "views_v1", include_str!("../sql/005_views_v1.sql")),
     (6, "alerts", include_str!("../sql/006_alerts.sql")),
+    (7, "metrics", include_str!("../sql/007_metrics.sql")),
 ];
 
 /// Parts that several views share, by the mark that stands for them.

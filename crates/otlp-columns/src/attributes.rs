@@ -76,6 +76,11 @@ impl Columns<'_> {
 }
 
 impl RowLosses {
+    /// Whether anything was removed or cut.
+    pub(crate) fn any(&self) -> bool {
+        self.dropped_attributes > 0 || self.losses != Losses::default()
+    }
+
     /// Shows the losses on the row and adds them to the tally.
     pub(crate) fn note(&self, columns: &mut Attributes, tally: &mut Tally) {
         note_count(columns, DROPPED_ATTRIBUTES, self.dropped_attributes);

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 
@@ -13,6 +14,8 @@ use crate::{json, wire};
 
 /// What a JSON object takes in memory at most, on average over the messages of OTLP.
 const JSON_OBJECT_BYTES: usize = 320;
+/// What a number of a list takes; of metrics each comma may part two of them.
+const JSON_NUMBER_BYTES: usize = 16;
 
 /// What a request carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,6 +24,8 @@ pub enum Signal {
     Traces,
     /// Log records.
     Logs,
+    /// Data points of metrics.
+    Metrics,
 }
 
 /// How a request is written.
@@ -39,6 +44,8 @@ pub enum Request {
     Traces(ExportTraceServiceRequest),
     /// Log records.
     Logs(ExportLogsServiceRequest),
+    /// Data points of metrics.
+    Metrics(ExportMetricsServiceRequest),
 }
 
 /// A decoded request and what had to be done to read it.
@@ -104,6 +111,7 @@ impl Signal {
         let root = match self {
             Self::Traces => &wire::TRACE_REQUEST,
             Self::Logs => &wire::LOGS_REQUEST,
+            Self::Metrics => &wire::METRICS_REQUEST,
         };
         let malformed = |error: wire::Malformed| DecodeError::Protobuf(error.to_string());
         let weight = wire::weigh(root, body).map_err(malformed)?;
@@ -117,13 +125,18 @@ impl Signal {
         let request = match self {
             Self::Traces => Request::Traces(Message::decode(body).map_err(refused)?),
             Self::Logs => Request::Logs(Message::decode(body).map_err(refused)?),
+            Self::Metrics => Request::Metrics(Message::decode(body).map_err(refused)?),
         };
         Ok(Decoded { request, repaired_strings: weight.broken_strings })
     }
 
     fn decode_json(self, body: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
-        let objects = body.iter().filter(|byte| **byte == b'{').count();
-        check_weight(objects.saturating_mul(JSON_OBJECT_BYTES) + body.len(), limits)?;
+        let count = |wanted: u8| body.iter().filter(|byte| **byte == wanted).count();
+        let mut bytes = count(b'{').saturating_mul(JSON_OBJECT_BYTES) + body.len();
+        if self == Self::Metrics {
+            bytes = bytes.saturating_add(count(b',').saturating_mul(JSON_NUMBER_BYTES));
+        }
+        check_weight(bytes, limits)?;
         let text = String::from_utf8_lossy(body);
         let not_utf8 = usize::from(matches!(text, Cow::Owned(_)));
         let (request, halves) = match self {
@@ -134,6 +147,10 @@ impl Signal {
             Self::Logs => {
                 let (request, repaired) = json::logs(&text)?;
                 (Request::Logs(request), repaired)
+            }
+            Self::Metrics => {
+                let (request, repaired) = json::metrics(&text)?;
+                (Request::Metrics(request), repaired)
             }
         };
         Ok(Decoded { request, repaired_strings: not_utf8 + halves })

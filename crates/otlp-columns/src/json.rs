@@ -7,6 +7,7 @@
 
 mod scalar;
 mod surrogates;
+mod metrics;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -18,6 +19,7 @@ use opentelemetry_proto::tonic::trace::v1 as trace;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+pub(crate) use metrics::read_metrics as metrics;
 use scalar::{Base64, Double, Enumerated, Hex, Int, Named};
 
 /// A request and how many strings had to be repaired to read it.

@@ -21,6 +21,7 @@ pub mod mapped;
 mod span_facts;
 mod spans;
 mod logs;
+mod metrics;
 mod mapper;
 #[cfg(test)]
 mod sample;

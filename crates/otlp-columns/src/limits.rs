@@ -20,10 +20,11 @@ pub struct Limits {
     /// Memory of the rows of one request; items past it are rejected, the others kept. Resource
     /// attributes are repeated on every row, so that rows can be far larger than the body.
     pub row_bytes_max: usize,
-    /// Spans or log records of one request; those past it are rejected, the others kept.
+    /// Spans, log records or data points of one request; those past it are rejected, the others
+    /// kept.
     pub items_max: usize,
-    /// Attributes of one span, event, link, resource, scope or log record; those past it are cut.
-    /// Order facts are read before the cut.
+    /// Attributes of one span, event, link, resource, scope, log record, data point or exemplar;
+    /// those past it are cut. Order facts are read before the cut.
     pub attributes_max: usize,
     /// Bytes of an attribute key; a longer one is cut at a character boundary.
     pub key_bytes_max: usize,
@@ -35,6 +36,12 @@ pub struct Limits {
     pub events_max: usize,
     /// Links of one span; those past it are cut.
     pub links_max: usize,
+    /// Exemplars of one data point; those past it are cut. The count stands in the metrics only: an
+    /// attribute would make another series of the point.
+    pub exemplars_max: usize,
+    /// Buckets and their bounds, or quantiles, of one data point; a point with more is rejected,
+    /// because a part of a distribution would be another one.
+    pub buckets_max: usize,
     /// Levels of nested arrays and maps in a value; what is deeper becomes `…`.
     pub depth_max: usize,
     /// Order ids named by one attribute; those past it are counted as refused.
@@ -54,6 +61,8 @@ impl Default for Limits {
             log_body_bytes_max: 64 * KIB,
             events_max: 256,
             links_max: 256,
+            exemplars_max: 256,
+            buckets_max: 10_000,
             depth_max: 32,
             order_ids_max: 200,
         }

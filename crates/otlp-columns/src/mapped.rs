@@ -3,7 +3,7 @@
 use order_store::rows::Batch;
 
 /// The outcome of mapping one request.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Mapped {
     /// The rows.
     pub batch: Batch,
@@ -24,11 +24,16 @@ pub enum Rejection {
     SpanId,
     /// The request has more items, or larger rows, than allowed.
     Limit,
+    /// The metric has no data, or data of a kind that we do not know.
+    MetricKind,
+    /// The data point has more buckets or quantiles than allowed.
+    Buckets,
 }
 
 impl Rejection {
     /// All of them, in the order of [`Rejected::counts`].
-    pub const ALL: [Self; 3] = [Self::TraceId, Self::SpanId, Self::Limit];
+    pub const ALL: [Self; 5] =
+        [Self::TraceId, Self::SpanId, Self::Limit, Self::MetricKind, Self::Buckets];
 
     /// The value of a metric's label.
     #[must_use]
@@ -37,6 +42,8 @@ impl Rejection {
             Self::TraceId => "invalid_trace_id",
             Self::SpanId => "invalid_span_id",
             Self::Limit => "limit",
+            Self::MetricKind => "unknown_metric_kind",
+            Self::Buckets => "too_many_buckets",
         }
     }
 
@@ -45,6 +52,10 @@ impl Rejection {
             Self::TraceId => "a trace id must be 16 bytes (32 hexadecimal digits), not all zero",
             Self::SpanId => "a span id must be 8 bytes (16 hexadecimal digits), not all zero",
             Self::Limit => "the request holds more than one request may; send smaller batches",
+            Self::MetricKind => {
+                "a metric must be a gauge, a sum, a histogram, an exponential histogram or a summary"
+            }
+            Self::Buckets => "a data point has more buckets or quantiles than one may have",
         }
     }
 }
@@ -58,7 +69,7 @@ const OFFENDER_CHARS_MAX: usize = 80;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rejected {
     /// How many, by [`Rejection::ALL`].
-    pub counts: [u64; 3],
+    pub counts: [u64; 5],
     offenders: Vec<(Rejection, String)>,
 }
 
@@ -78,7 +89,8 @@ impl Rejected {
         self.counts.iter().sum()
     }
 
-    /// The sentence for `partial_success.error_message`; `items` is `spans` or `log records`.
+    /// The sentence for `partial_success.error_message`; `items` is `spans`, `log records` or
+    /// `data points`.
     #[must_use]
     pub fn message(&self, items: &str) -> String {
         let mut message = format!("rejected {items}: {}", self.total());
@@ -110,6 +122,8 @@ pub struct Tally {
     pub spans: u64,
     /// Log records taken.
     pub logs: u64,
+    /// Data points taken.
+    pub points: u64,
     /// Attribute values removed or cut by a redaction rule.
     pub redacted_values: u64,
     /// Attributes past the bound.
@@ -120,7 +134,9 @@ pub struct Tally {
     pub dropped_events: u64,
     /// Links of spans past the bound.
     pub dropped_links: u64,
-    /// Ids of logs, parents or links that are no ids; they are stored as empty.
+    /// Exemplars of data points past the bound.
+    pub dropped_exemplars: u64,
+    /// Ids of logs, parents, links or exemplars that are no ids; they are stored as empty.
     pub emptied_ids: u64,
     /// Values in the place of an order id, or of a partner's number, that are none.
     pub refused_order_ids: u64,

@@ -15,7 +15,7 @@ use crate::found::{Found, KeyIndex};
 use crate::limits::Limits;
 use crate::mapped::Mapped;
 use crate::redact::Redaction;
-use crate::{logs, spans};
+use crate::{logs, metrics, spans};
 
 /// Maps requests to rows. Clones share everything.
 #[derive(Debug, Clone)]
@@ -83,6 +83,7 @@ impl Mapper {
                     }
                 }
             }
+            Request::Metrics(request) => metrics::map(&mut mapping, request),
         }
         mapping.finish()
     }
@@ -96,6 +97,8 @@ pub(crate) struct Origin {
     pub(crate) found: Found,
     /// Memory that the resource takes on every row.
     pub(crate) bytes: usize,
+    /// Whether something of the resource was removed or cut.
+    pub(crate) is_changed: bool,
 }
 
 /// One request on its way to rows.
@@ -140,7 +143,8 @@ impl<'a> Mapping<'a> {
 
     /// Whether one more item may be taken.
     pub(crate) fn has_room(&self) -> bool {
-        let items = self.out.batch.spans.len() + self.out.batch.logs.len();
+        let batch = &self.out.batch;
+        let items = batch.spans.len() + batch.logs.len() + batch.metrics.len();
         let limits = self.limits();
         items < limits.items_max && self.out.row_bytes + self.facts.bytes < limits.row_bytes_max
     }
@@ -155,7 +159,7 @@ impl<'a> Mapping<'a> {
         })
     }
 
-    fn origin(&mut self, resource: Option<Resource>, schema_url: String) -> Origin {
+    pub(crate) fn origin(&mut self, resource: Option<Resource>, schema_url: String) -> Origin {
         let resource = resource.unwrap_or_default();
         let mut found = self.read(&resource.attributes);
         let mut losses = RowLosses::default();
@@ -165,7 +169,8 @@ impl<'a> Mapping<'a> {
         let mut attributes = columns.map(resource.attributes, &mut losses);
         losses.note(&mut attributes, &mut self.out.tally);
         let bytes = bytes_of(&attributes);
-        Origin { service, schema_url, attributes, found, bytes }
+        let is_changed = losses.any();
+        Origin { service, schema_url, attributes, found, bytes, is_changed }
     }
 
     fn finish(mut self) -> Mapped {

@@ -6,17 +6,17 @@
 //!
 //! Wire format: <https://protobuf.dev/programming-guides/encoding/>.
 
-use std::mem::size_of;
+mod messages;
 
-use opentelemetry_proto::tonic::common::v1 as common;
-use opentelemetry_proto::tonic::logs::v1 as logs;
-use opentelemetry_proto::tonic::resource::v1 as resource;
-use opentelemetry_proto::tonic::trace::v1 as trace;
+pub(crate) use messages::{LOGS_REQUEST, METRICS_REQUEST, TRACE_REQUEST};
 
 /// Deepest nesting of messages; the decoder (`prost`) has the same bound.
 const DEPTH_MAX: usize = 100;
 /// What a string or byte field takes in memory beyond its bytes.
 const ALLOCATION_BYTES: usize = 16;
+/// What a number of a list takes in memory at most, since lists double as they grow; on the wire
+/// it may be one byte.
+const NUMBER_BYTES: usize = 16;
 
 /// A message type: what it takes in memory, and its fields that are text or messages.
 pub(crate) struct Node {
@@ -27,102 +27,12 @@ pub(crate) struct Node {
 
 enum Field {
     Text,
+    /// A list of numbers of variable length, packed or one by one.
+    Varints,
     Message(&'static Node),
 }
 
-use Field::{Message, Text};
-
-/// `ExportTraceServiceRequest`.
-pub(crate) static TRACE_REQUEST: Node =
-    Node { name: "request", size: 0, fields: &[(1, Message(&RESOURCE_SPANS))] };
-/// `ExportLogsServiceRequest`.
-pub(crate) static LOGS_REQUEST: Node =
-    Node { name: "request", size: 0, fields: &[(1, Message(&RESOURCE_LOGS))] };
-
-static RESOURCE_SPANS: Node = Node {
-    name: "resource_spans",
-    size: size_of::<trace::ResourceSpans>(),
-    fields: &[(1, Message(&RESOURCE)), (2, Message(&SCOPE_SPANS)), (3, Text)],
-};
-static RESOURCE_LOGS: Node = Node {
-    name: "resource_logs",
-    size: size_of::<logs::ResourceLogs>(),
-    fields: &[(1, Message(&RESOURCE)), (2, Message(&SCOPE_LOGS)), (3, Text)],
-};
-static RESOURCE: Node = Node {
-    name: "resource",
-    size: size_of::<resource::Resource>(),
-    fields: &[(1, Message(&KEY_VALUE)), (3, Message(&ENTITY_REF))],
-};
-static ENTITY_REF: Node = Node {
-    name: "entity_ref",
-    size: size_of::<common::EntityRef>(),
-    fields: &[(1, Text), (2, Text), (3, Text), (4, Text)],
-};
-static SCOPE_SPANS: Node = Node {
-    name: "scope_spans",
-    size: size_of::<trace::ScopeSpans>(),
-    fields: &[(1, Message(&SCOPE)), (2, Message(&SPAN)), (3, Text)],
-};
-static SCOPE_LOGS: Node = Node {
-    name: "scope_logs",
-    size: size_of::<logs::ScopeLogs>(),
-    fields: &[(1, Message(&SCOPE)), (2, Message(&LOG_RECORD)), (3, Text)],
-};
-static SCOPE: Node = Node {
-    name: "scope",
-    size: size_of::<common::InstrumentationScope>(),
-    fields: &[(1, Text), (2, Text), (3, Message(&KEY_VALUE))],
-};
-static SPAN: Node = Node {
-    name: "span",
-    size: size_of::<trace::Span>(),
-    fields: &[
-        (3, Text),
-        (5, Text),
-        (9, Message(&KEY_VALUE)),
-        (11, Message(&EVENT)),
-        (13, Message(&LINK)),
-        (15, Message(&STATUS)),
-    ],
-};
-static EVENT: Node = Node {
-    name: "event",
-    size: size_of::<trace::span::Event>(),
-    fields: &[(2, Text), (3, Message(&KEY_VALUE))],
-};
-static LINK: Node = Node {
-    name: "link",
-    size: size_of::<trace::span::Link>(),
-    fields: &[(3, Text), (4, Message(&KEY_VALUE))],
-};
-static STATUS: Node =
-    Node { name: "status", size: size_of::<trace::Status>(), fields: &[(2, Text)] };
-static LOG_RECORD: Node = Node {
-    name: "log_record",
-    size: size_of::<logs::LogRecord>(),
-    fields: &[(3, Text), (5, Message(&ANY_VALUE)), (6, Message(&KEY_VALUE)), (12, Text)],
-};
-static KEY_VALUE: Node = Node {
-    name: "attribute",
-    size: size_of::<common::KeyValue>(),
-    fields: &[(1, Text), (2, Message(&ANY_VALUE))],
-};
-static ANY_VALUE: Node = Node {
-    name: "value",
-    size: size_of::<common::AnyValue>(),
-    fields: &[(1, Text), (5, Message(&ARRAY)), (6, Message(&MAP))],
-};
-static ARRAY: Node = Node {
-    name: "array",
-    size: size_of::<common::ArrayValue>(),
-    fields: &[(1, Message(&ANY_VALUE))],
-};
-static MAP: Node = Node {
-    name: "map",
-    size: size_of::<common::KeyValueList>(),
-    fields: &[(1, Message(&KEY_VALUE))],
-};
+use Field::{Message, Text, Varints};
 
 /// What a walk found.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -163,14 +73,19 @@ fn weigh_into(
     weight.structures_bytes += node.size;
     while !bytes.is_empty() {
         let Part { tag, payload, .. } = next_part(node, &mut bytes)?;
-        let Some(payload) = payload else { continue };
-        match node.field(tag) {
-            Some(Message(inner)) => weigh_into(inner, payload, depth + 1, weight)?,
-            Some(Text) => {
+        match (node.field(tag), payload) {
+            (Some(Message(inner)), Some(payload)) => {
+                weigh_into(inner, payload, depth + 1, weight)?;
+            }
+            (Some(Text), Some(payload)) => {
                 weight.structures_bytes += payload.len() + ALLOCATION_BYTES;
                 weight.broken_strings += usize::from(std::str::from_utf8(payload).is_err());
             }
-            None => weight.structures_bytes += payload.len(),
+            (Some(Varints), packed) => {
+                weight.structures_bytes += NUMBER_BYTES * packed.map_or(1, <[u8]>::len);
+            }
+            (None, Some(payload)) => weight.structures_bytes += payload.len(),
+            (_, None) => {}
         }
     }
     Ok(())
@@ -258,8 +173,13 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::mem::size_of;
+
+    use opentelemetry_proto::tonic::common::v1 as common;
+    use opentelemetry_proto::tonic::trace::v1 as trace;
     use prost::Message as _;
 
+    use super::messages::{BUCKETS, KEY_VALUE};
     use super::*;
 
     #[test]
@@ -272,6 +192,18 @@ mod tests {
         put_field(&mut request, (1 << 3) | 2, &scope);
         let weight = weigh(&TRACE_REQUEST, &request).unwrap();
         assert!(weight.structures_bytes > 10_000 * size_of::<trace::Span>());
+    }
+
+    #[test]
+    fn lists_of_small_numbers_weigh_what_they_take_in_memory() {
+        // Bucket counts of one byte each: packed, and each with its key.
+        let mut packed = Vec::new();
+        put_field(&mut packed, (2 << 3) | 2, &[1; 1_000]);
+        let single = [2 << 3, 0x01].repeat(1_000);
+        for bytes in [packed, single] {
+            let weight = weigh(&BUCKETS, &bytes).unwrap().structures_bytes;
+            assert_eq!(weight, 1_000 * NUMBER_BYTES);
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The rows of one realistic trace and one log record, as they were reviewed.
+//! The rows of one realistic trace, one log and metrics of each kind, as they were reviewed.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::sync::Arc;
@@ -36,4 +36,17 @@ fn a_log_of_the_calculation() {
     let batch = &mapped.batch;
     insta::assert_json_snapshot!("logs", batch.logs);
     insta::assert_json_snapshot!("log_facts", facts(batch));
+}
+
+#[test]
+fn metrics_of_each_kind() {
+    let mapped = map(Signal::Metrics, include_str!("metrics.json"));
+    let metrics = &mapped.batch.metrics;
+    insta::assert_json_snapshot!("gauges", metrics.gauges);
+    insta::assert_json_snapshot!("sums", metrics.sums);
+    insta::assert_json_snapshot!("histograms", metrics.histograms);
+    insta::assert_json_snapshot!("exponential_histograms", metrics.exponential_histograms);
+    insta::assert_json_snapshot!("summaries", metrics.summaries);
+    let rejected = &mapped.rejected.message("data points");
+    insta::assert_debug_snapshot!("metric_counts", (rejected, mapped.tally));
 }

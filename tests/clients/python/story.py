@@ -7,12 +7,17 @@ import time
 
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter as GrpcLogs
+from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as GrpcMetrics
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcSpans
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter as HttpLogs
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as HttpMetrics
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpSpans
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -31,33 +36,45 @@ MINUTE_MS = 60_000
 
 
 def exporters(protocol, endpoint):
-    """Exporters of spans and of log records."""
+    """Exporters of spans, of log records and of metrics."""
     if protocol == "grpc":
         there = {"endpoint": endpoint, "insecure": True}
-        return GrpcSpans(**there), GrpcLogs(**there)
+        return GrpcSpans(**there), GrpcLogs(**there), GrpcMetrics(**there)
     if protocol == "http-protobuf":
         gzip = Compression.Gzip
         return (
             HttpSpans(endpoint=f"{endpoint}/v1/traces", compression=gzip),
             HttpLogs(endpoint=f"{endpoint}/v1/logs", compression=gzip),
+            HttpMetrics(endpoint=f"{endpoint}/v1/metrics", compression=gzip),
         )
     sys.exit(f"unknown protocol {protocol}")
 
 
 class Service:
-    """One system: its resource, its spans, its log records."""
+    """One system: its resource, its spans, its log records, its metrics."""
 
     told = []
 
     def __init__(self, name, protocol, endpoint):
         self.name = name
         resource = Resource.create({"service.name": name, "deployment.environment.name": "test"})
-        spans, logs = exporters(protocol, endpoint)
+        spans, logs, metrics = exporters(protocol, endpoint)
         self.tracers = TracerProvider(resource=resource)
         self.tracers.add_span_processor(BatchSpanProcessor(spans))
         self.loggers = LoggerProvider(resource=resource)
         self.loggers.add_log_record_processor(BatchLogRecordProcessor(logs))
+        self.meters = MeterProvider(
+            resource=resource,
+            metric_readers=[PeriodicExportingMetricReader(metrics)],
+            views=[
+                View(
+                    instrument_name="model.triangles",
+                    aggregation=ExponentialBucketHistogramAggregation(),
+                )
+            ],
+        )
         self.tracer = self.tracers.get_tracer("story", "1.0")
+        self.meter = self.meters.get_meter("story", "1.0")
 
     def span(self, name, kind, start_ms, length_ms, parent=None, error=None, **more):
         """Makes a span that is over, and notes it."""
@@ -102,6 +119,8 @@ class Service:
             sys.exit("not everything was sent in time")
         self.tracers.shutdown()
         self.loggers.shutdown()
+        # Sends the metrics, for the only time.
+        self.meters.shutdown()
 
 
 def tell(shop, mes, order_id):
@@ -128,6 +147,17 @@ def tell(shop, mes, order_id):
     mes.span("load model", SpanKind.INTERNAL, picked_ms + 10, 900, consumer, "the mesh has a hole")
     started = {"orderId": order_id, "order.stage": "CALCULATION_RUNNING", "calc.attempt": 1}
     mes.log(consumer, picked_ms, started)
+    measure(shop, mes, {"story": order_id}, set_span_in_context(consumer))
+
+
+def measure(shop, mes, story, context):
+    """The same in numbers: a metric of every kind that the SDK has."""
+    shop.meter.create_counter("orders.submitted", "{order}").add(1, story)
+    mes.meter.create_gauge("calc.queue.depth", "{message}", "Messages that wait").set(7, story)
+    duration = mes.meter.create_histogram("calc.duration", "s")
+    # Within the span: the SDK adds an exemplar that names it.
+    duration.record(5.5, story, context=context)
+    mes.meter.create_histogram("model.triangles").record(12_000, story)
 
 
 def main():

@@ -22,12 +22,19 @@ const BY_ORDER_OR_CARRIER: Placement =
     Placement::Sharded("cityHash64(if(OrderId = '', Carrier, OrderId))");
 const BY_ORDER: Placement = Placement::Sharded("cityHash64(OrderId)");
 const BY_TRACE: Placement = Placement::Sharded("cityHash64(TraceId)");
+/// A series of metrics lies on one shard, so that its points fold there, and a rate is taken there.
+const BY_SERIES: Placement = Placement::Sharded("cityHash64(ServiceName, MetricName, Attributes)");
 
 /// Every table of the migrations. A table that is missing here is an error, not a guess.
-const PLACEMENTS: [(&str, Placement); 21] = [
+const PLACEMENTS: [(&str, Placement); 26] = [
     ("otel_traces", BY_TRACE),
     // Log records have no identity. Those outside of traces are spread by their time.
     ("otel_logs", Placement::Sharded("cityHash64(if(TraceId = '', toString(Timestamp), TraceId))")),
+    ("otel_metrics_gauge", BY_SERIES),
+    ("otel_metrics_sum", BY_SERIES),
+    ("otel_metrics_histogram", BY_SERIES),
+    ("otel_metrics_exponential_histogram", BY_SERIES),
+    ("otel_metrics_summary", BY_SERIES),
     ("sources", Placement::Scattered),
     ("order_events", BY_ORDER_OR_CARRIER),
     ("order_heartbeats", BY_ORDER_OR_CARRIER),

@@ -14,13 +14,14 @@ fn days(days: u64) -> Duration {
 fn bad_settings_name_their_flag() {
     let good = RetentionSettings::default();
     assert_eq!(good.check(), Ok(()));
-    let cases: [(RetentionSettings, &str, &str); 8] = [
+    let cases: [(RetentionSettings, &str, &str); 9] = [
         (RetentionSettings { retention_spans: days(0), ..good }, "--retention-spans", "1d"),
         (
             RetentionSettings { retention_logs: Duration::from_secs(86_399), ..good },
             "--retention-logs",
             "1d",
         ),
+        (RetentionSettings { retention_metrics: days(0), ..good }, "--retention-metrics", "1d"),
         (
             RetentionSettings { retention_heartbeats: days(40_000), ..good },
             "--retention-heartbeats",
@@ -51,6 +52,9 @@ fn bad_settings_name_their_flag() {
     }
     let equal = RetentionSettings { retention_spans: good.retention_facts, ..good };
     assert_eq!(equal.check(), Ok(()));
+    // Nothing is derived from metrics.
+    let long = RetentionSettings { retention_metrics: days(9_000), ..good };
+    assert_eq!(long.check(), Ok(()));
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod traps;
 mod interleavings;
 mod migrations;
 mod retention;
+mod metrics;
 mod cluster;
 mod facts;
 mod shards;

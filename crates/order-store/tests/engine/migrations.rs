@@ -43,9 +43,13 @@ async fn fresh(server: &Server) -> BTreeMap<String, String> {
 }
 
 /// Rows of the tables that a collector writes to.
-const ROWS: [(&str, &str); 8] = [
+const ROWS: [(&str, &str); 9] = [
     ("otel_traces", "(TraceId, SpanId, ServiceName, ReceivedAt) VALUES ('t', 's', 'shop', now())"),
     ("otel_logs", "(ServiceName, Body, ReceivedAt) VALUES ('shop', 'b', now())"),
+    (
+        "otel_metrics_gauge",
+        "(ServiceName, MetricName, Attributes, ReceivedAt) VALUES ('mes', 'm', {'a': 'b'}, now())",
+    ),
     ("order_traces", "(OrderId, TraceId, ReceivedAt) VALUES ('A-1', 't', now())"),
     ("order_events", "(OrderId, Signal, Stage, ReceivedAt) VALUES ('A-1', 'stage', 'NEW', now())"),
     ("order_aliases", "(Alias, AliasKind, OrderId, ReceivedAt) VALUES ('P7', 'n', 'A-1', now())"),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use order_model::Lifecycle;
 use order_model::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
+use order_store::rows::metrics::{MetricPoint, SumRow};
 use order_store::rows::{Batch, HeartbeatRow, LogRow, OrderEventRow, OrderTraceRow, SpanRow};
 use order_store::{Reader, RetentionSettings, Stitcher, Writer};
 
@@ -40,6 +41,14 @@ fn order(id: &str, age_days: i64) -> Batch {
             received_at,
             ..SpanRow::default()
         });
+        let point = MetricPoint {
+            metric_name: name.into(),
+            service_name: id.into(),
+            time_unix: timestamp,
+            received_at,
+            ..MetricPoint::default()
+        };
+        batch.metrics.sums.push(SumRow { point, ..SumRow::default() });
         batch.logs.push(LogRow {
             timestamp,
             trace_id: trace_id.clone(),
@@ -113,12 +122,13 @@ async fn the_defaults_are_those_of_the_migrations_and_a_change_is_made_once() {
     let all = RetentionSettings {
         retention_spans: 10 * DAY,
         retention_logs: 20 * DAY,
+        retention_metrics: 25 * DAY,
         retention_heartbeats: 30 * DAY,
         retention_facts: 400 * DAY,
     };
     let other = server.store.clone();
     let (one, other) = tokio::join!(server.store.retain(&all), other.retain(&all));
-    assert_eq!(one.unwrap().len().max(other.unwrap().len()), 15);
+    assert_eq!(one.unwrap().len().max(other.unwrap().len()), 20);
     assert_eq!(server.store.retain(&all).await.unwrap(), nothing);
     let written = "SELECT count() FROM system.tables WHERE database = currentDatabase() \
                    AND engine_full LIKE '%+ toIntervalDay(400) SETTINGS%'";
@@ -169,6 +179,7 @@ async fn a_shorter_retention_takes_spans_by_their_receipt_and_leaves_the_milesto
     let shorter = RetentionSettings {
         retention_spans: 30 * DAY,
         retention_logs: 30 * DAY,
+        retention_metrics: 20 * DAY,
         retention_heartbeats: 30 * DAY,
         retention_facts: 60 * DAY,
     };
@@ -181,6 +192,8 @@ async fn a_shorter_retention_takes_spans_by_their_receipt_and_leaves_the_milesto
     assert_eq!(left, ["ORD-NEW-trace 1970", "ORD-NEW-trace 2200", "ORD-NEW-trace now"]);
     let left = names(&server, "SELECT Body FROM otel_logs ORDER BY 1").await;
     assert_eq!(left, ["ORD-NEW 1970", "ORD-NEW 2200", "ORD-NEW now"]);
+    let points = "SELECT concat(ServiceName, ' ', MetricName) FROM otel_metrics_sum ORDER BY 1";
+    assert_eq!(names(&server, points).await, left);
     for (table, rows) in [
         ("otel_traces_trace_id_ts", 1),
         ("order_heartbeats", 1),
@@ -220,6 +233,7 @@ async fn an_order_past_its_retention_goes_with_its_state() {
     let shorter = RetentionSettings {
         retention_spans: 30 * DAY,
         retention_logs: 30 * DAY,
+        retention_metrics: 20 * DAY,
         retention_heartbeats: 30 * DAY,
         retention_facts: 90 * DAY,
     };

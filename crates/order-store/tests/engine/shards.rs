@@ -12,7 +12,7 @@ use crate::server::Server;
 
 /// Facts with repeats and with rows that replace each other, the same on every call: table,
 /// columns, and the `SELECT` that makes the rows.
-const FACTS: [(&str, &str, &str); 9] = [
+const FACTS: [(&str, &str, &str); 11] = [
     (
         "otel_traces",
         "Timestamp, TraceId, SpanId, ServiceName, ReceivedAt",
@@ -27,6 +27,22 @@ const FACTS: [(&str, &str, &str); 9] = [
         "SELECT toDateTime64('2026-11-01 10:00:00', 9, 'UTC') + number AS Timestamp, \
          if(number % 2 = 0, '', concat('t', toString(number))) AS TraceId, 'log' AS ServiceName, \
          {received} AS ReceivedAt FROM numbers(40)",
+    ),
+    (
+        "otel_metrics_gauge",
+        "ServiceName, MetricName, Attributes, TimeUnix, Value, ReceivedAt",
+        "SELECT 'mes' AS ServiceName, concat('m-', toString(number % 3)) AS MetricName, \
+         map('worker', concat('w-', toString(number % 7))) AS Attributes, \
+         toDateTime64('2026-11-01 10:00:00', 9, 'UTC') + number % 50 AS TimeUnix, \
+         number % 50 AS Value, {received} AS ReceivedAt FROM numbers(2100)",
+    ),
+    (
+        "otel_metrics_histogram",
+        "ServiceName, MetricName, Attributes, TimeUnix, BucketCounts, ReceivedAt",
+        "SELECT 'mes' AS ServiceName, 'h' AS MetricName, \
+         map('worker', concat('w-', toString(number % 7))) AS Attributes, \
+         toDateTime64('2026-11-01 10:00:00', 9, 'UTC') AS TimeUnix, \
+         [number % 50] AS BucketCounts, {received} AS ReceivedAt FROM numbers(700)",
     ),
     (
         "order_traces",
@@ -213,7 +229,7 @@ async fn two_shards_hold_together_what_one_server_holds() {
             filled += u64::from(single > 0);
         }
     }
-    assert!(filled >= 15, "{filled} tables have rows");
+    assert!(filled >= 17, "{filled} tables have rows");
 }
 
 #[tokio::test]
@@ -242,5 +258,5 @@ async fn views_say_of_two_shards_what_they_say_of_one_server() {
             told += u64::from(single.0 > 0);
         }
     }
-    assert!(told >= 6, "{told} views have rows");
+    assert!(told >= 8, "{told} views have rows");
 }

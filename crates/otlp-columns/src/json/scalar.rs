@@ -15,8 +15,8 @@ const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIEN
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
 /// Stands for an id that is not hexadecimal: one byte, which is no valid length of any id, so
-/// that its item is rejected and the others are kept.
-const NOT_AN_ID: [u8; 1] = [0];
+/// that its item is rejected and the others are kept, and not zero, which says that there is none.
+const NOT_AN_ID: [u8; 1] = [0xff];
 
 /// An integer as a number or as text.
 pub(super) struct Int<T>(pub(super) T);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod requests;
+mod metric_requests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use otlp_columns::{Encoding, Limits, Mapped, Mapper, Redaction, Signal};
 use proptest::prelude::*;
 use prost::Message;
 
+use metric_requests::{items, metrics_request};
 use requests::{logs_request, split, traces_request};
 
 const RECEIVED_AT_MS: i64 = 1_795_400_000_000;
@@ -141,6 +143,41 @@ proptest! {
     }
 
     #[test]
+    fn both_encodings_of_metrics_give_the_same_rows(request in metrics_request()) {
+        let binary = map(Signal::Metrics, Encoding::Protobuf, request.encode_to_vec());
+        let json = map(Signal::Metrics, Encoding::Json, serde_json::to_vec(&request).unwrap());
+        prop_assert_eq!(binary, json);
+    }
+
+    #[test]
+    fn every_point_is_stored_or_rejected_and_touches_no_order(
+        request in metrics_request(),
+        items_max in 0_usize..4,
+        buckets_max in 0_usize..4,
+        exemplars_max in 0_usize..3,
+    ) {
+        let limits = Limits { items_max, buckets_max, exemplars_max, ..Limits::default() };
+        let body = Bytes::from(request.encode_to_vec());
+        let mapped = mapper(limits)
+            .map_body(Signal::Metrics, Encoding::Protobuf, &body, RECEIVED_AT_MS)
+            .unwrap();
+        let metrics = &mapped.batch.metrics;
+        prop_assert_eq!(metrics.len() as u64, mapped.tally.points);
+        prop_assert_eq!(mapped.tally.points + mapped.rejected.total(), items(&request) as u64);
+        prop_assert!(metrics.len() <= items_max);
+        prop_assert_eq!(mapped.batch.rows(), metrics.len());
+        prop_assert!(mapped.batch.touched().is_empty());
+        for row in &metrics.histograms {
+            prop_assert!(row.bucket_counts.len() + row.explicit_bounds.len() <= buckets_max);
+        }
+        for row in &metrics.gauges {
+            prop_assert!(row.exemplars.value.len() <= exemplars_max);
+            prop_assert_eq!(row.exemplars.value.len(), row.exemplars.trace_id.len());
+            prop_assert!(row.point.attributes.is_sorted());
+        }
+    }
+
+    #[test]
     fn the_split_into_batches_changes_no_row(request in traces_request()) {
         let whole = map(Signal::Traces, Encoding::Protobuf, request.encode_to_vec());
         let mut parts = Batch::default();
@@ -210,10 +247,9 @@ proptest! {
     fn no_bytes_make_it_panic(
         body in proptest::collection::vec(any::<u8>(), 0..256),
         json in any::<bool>(),
-        logs in any::<bool>(),
+        signal in prop::sample::select(vec![Signal::Traces, Signal::Logs, Signal::Metrics]),
     ) {
         let encoding = if json { Encoding::Json } else { Encoding::Protobuf };
-        let signal = if logs { Signal::Logs } else { Signal::Traces };
         // Either outcome is right; a panic is not.
         let _ = mapper(Limits::default()).map_body(signal, encoding, &body.into(), RECEIVED_AT_MS);
     }
@@ -240,6 +276,30 @@ proptest! {
         }
         let _ = mapper(Limits::default())
             .map_body(Signal::Traces, encoding, &body.into(), RECEIVED_AT_MS);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn no_damage_to_valid_metrics_makes_it_panic(
+        request in metrics_request(),
+        json in any::<bool>(),
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let (encoding, mut body) = if json {
+            (Encoding::Json, serde_json::to_vec(&request).unwrap())
+        } else {
+            (Encoding::Protobuf, request.encode_to_vec())
+        };
+        prop_assume!(!body.is_empty());
+        for (at, byte) in damage {
+            let at = at.index(body.len());
+            body[at] = byte;
+        }
+        let _ = mapper(Limits::default())
+            .map_body(Signal::Metrics, encoding, &body.into(), RECEIVED_AT_MS);
     }
 }
 

@@ -172,7 +172,7 @@ fn log_record() -> impl Strategy<Value = LogRecord> {
     )
 }
 
-fn name() -> impl Strategy<Value = String> {
+pub(crate) fn name() -> impl Strategy<Value = String> {
     prop_oneof![
         Just("calc.requests publish".to_owned()),
         Just("order.heartbeat".to_owned()),
@@ -181,16 +181,16 @@ fn name() -> impl Strategy<Value = String> {
     ]
 }
 
-fn time() -> impl Strategy<Value = u64> {
+pub(crate) fn time() -> impl Strategy<Value = u64> {
     prop_oneof![Just(0), Just(u64::MAX), 1_795_000_000_000_000_000_u64..1_795_400_000_000_000_000]
 }
 
 /// Few traces, so that spans meet in them; some of no valid length.
-fn trace_id() -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn trace_id() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![6 => (1_u8..4).prop_map(|id| vec![id; 16]), 1 => id(16)]
 }
 
-fn id(length: usize) -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn id(length: usize) -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         8 => vec(any::<u8>(), length),
         1 => Just(Vec::new()),
@@ -199,7 +199,7 @@ fn id(length: usize) -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-fn attributes() -> impl Strategy<Value = Vec<KeyValue>> {
+pub(crate) fn attributes() -> impl Strategy<Value = Vec<KeyValue>> {
     let key = prop::sample::select(vec![
         "order.id",
         "orderId",
