@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use daemon::log;
@@ -30,7 +30,7 @@ use crate::store_watch::StoreWatch;
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 /// Longest wait between two tries.
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
-/// Tries after which a refusal that does not sound as if it passed is taken for final.
+/// Tries after which it is believed that the data is at fault.
 const REFUSALS_MAX: u32 = 4;
 /// Refused records that are kept; with more the batch waits, and presses back in the end.
 const SET_ASIDE_MAX: usize = 1_000;
@@ -117,10 +117,14 @@ impl Inserter {
     async fn take(self, batch: Batch) -> Result<(), InsertError> {
         let block = Block::read(&batch.records)?;
         let begun = Instant::now();
+        // Its rows may be in the store since then, also by a process before this one.
+        let age = SystemTime::now().duration_since(batch.oldest_at).unwrap_or_default();
+        let since =
+            std::time::Instant::now().checked_sub(age).unwrap_or_else(std::time::Instant::now);
         if self.insert(&block, &batch.id).await.is_ok() {
-            self.stored(&block);
+            self.stored(&block, since);
         } else {
-            self.insert_each(&batch).await?;
+            self.insert_each(&batch, since).await?;
         }
         self.journal.confirm(&batch.id);
         self.metrics.insert_requests.observe(batch.records.len() as f64);
@@ -131,9 +135,9 @@ impl Inserter {
         Ok(())
     }
 
-    fn stored(&self, block: &Block) {
+    fn stored(&self, block: &Block, since: std::time::Instant) {
         self.metrics.inserted(block);
-        self.mailbox.put(block.touched().clone());
+        self.mailbox.put_since(block.touched().clone(), since);
     }
 
     /// Inserts under a token until the store has everything, or has refused it for good.
@@ -149,7 +153,7 @@ impl Inserter {
                 return Ok(());
             };
             self.note_failure(&error);
-            if !error.is_retryable() && !error.is_of_the_store() {
+            if error.is_of_the_data() {
                 refusals += 1;
                 if refusals == REFUSALS_MAX {
                     return Err(error);
@@ -162,14 +166,22 @@ impl Inserter {
 
     /// Inserts record by record what the store refuses as a whole, and sets aside what it refuses
     /// then. Rows that it took with the whole fold with their repeats.
-    async fn insert_each(&self, batch: &Batch) -> Result<(), InsertError> {
+    async fn insert_each(
+        &self,
+        batch: &Batch,
+        since: std::time::Instant,
+    ) -> Result<(), InsertError> {
         for (index, record) in batch.records.iter().enumerate() {
             let block = Block::read(std::slice::from_ref(record))?;
             let name = format!("{}-{index}", batch.id);
-            if let Err(error) = self.insert(&block, &name).await {
-                self.set_aside(&name, record, &error).await;
+            match self.insert(&block, &name).await {
+                Ok(()) => self.stored(&block, since),
+                Err(error) => {
+                    self.set_aside(&name, record, &error).await;
+                    // Some of its tables may have taken their rows.
+                    self.mailbox.put_since(block.touched().clone(), since);
+                }
             }
-            self.stored(&block);
         }
         Ok(())
     }
@@ -214,8 +226,12 @@ fn ended(
 /// Writes a record durably into a folder of bounded size.
 fn keep(path: &Path, record: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    if std::fs::read_dir(folder)?.count() >= SET_ASIDE_MAX {
+    if !folder.exists() {
+        std::fs::create_dir_all(folder)?;
+        let above = folder.parent().filter(|above| !above.as_os_str().is_empty());
+        File::open(above.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    if !path.exists() && std::fs::read_dir(folder)?.count() >= SET_ASIDE_MAX {
         return Err(io::Error::other(format!("{SET_ASIDE_MAX} are there already")));
     }
     let mut file = File::create(path)?;

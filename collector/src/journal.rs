@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use daemon::{Stop, Watch};
+use tokio::time::Instant;
+
 use journal::{Batches, Journal, JournalObserver, JournalSettings, JournalStats, OpenError};
 
 use crate::metrics::CollectorMetrics;
@@ -16,6 +18,8 @@ pub const RECORD_BYTES: usize = 1 << 20;
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// A disk that has not synced for so long while data waits does not work.
 const SYNC_TIME_MAX: Duration = Duration::from_secs(10);
+/// What is answered is in the store within seconds; when it takes longer, people are told.
+const STORED_WITHIN: Duration = Duration::from_secs(20);
 /// Parts that the bound on the disk has at least, so that confirmed ones go in time.
 const SEGMENTS_MIN: u64 = 8;
 
@@ -30,6 +34,10 @@ pub struct JournalArgs {
     /// store has taken the oldest.
     #[arg(long, env = "WAYBILL_JOURNAL_BYTES_MAX", default_value_t = 4 << 30)]
     pub journal_bytes_max: u64,
+    /// Folder in which records are set aside that the store refuses for good; without it the
+    /// journal's name with `.refused` behind it. It belongs on the same disk.
+    #[arg(long, env = "WAYBILL_JOURNAL_REFUSED", value_name = "DIR")]
+    pub journal_refused: Option<PathBuf>,
     /// Bytes of answered data kept in memory for the store; what is beyond is read back from the
     /// folder.
     #[arg(long, env = "WAYBILL_JOURNAL_CACHE_BYTES_MAX", default_value_t = 32 << 20)]
@@ -52,12 +60,15 @@ impl JournalArgs {
         })
     }
 
-    /// Folder for records that the store refuses for good: beside the journal.
+    /// Folder for records that the store refuses for good.
     #[must_use]
     pub fn refused(&self) -> PathBuf {
-        let mut folder = self.journal.clone().unwrap_or_default().into_os_string();
-        folder.push(".refused");
-        folder.into()
+        self.journal_refused.clone().unwrap_or_else(|| {
+            let journal = self.journal.clone().unwrap_or_default();
+            let mut name = journal.file_name().unwrap_or("journal".as_ref()).to_owned();
+            name.push(".refused");
+            journal.with_file_name(name)
+        })
     }
 
     /// What is wrong with the settings, as (flag, reason).
@@ -122,24 +133,44 @@ pub fn show(journal: &Journal, metrics: &CollectorMetrics) {
     metrics.unsent_age_seconds.set(age.as_secs_f64());
 }
 
-/// Says again and again whether the journal can take more, until the stop.
-pub async fn look(journal: Journal, watch: Watch, stop: Stop) {
+/// Says again and again whether the journal can take more (`journal`), and whether the store takes
+/// what is in it (`inserts`), until the stop.
+pub async fn look(journal: Journal, watch: Watch, inserts: Watch, stop: Stop) {
     let mut before = journal.stats();
-    let mut synced_at = tokio::time::Instant::now();
+    let mut synced_at = Instant::now();
+    let mut stored_at = Instant::now();
     loop {
         let now = journal.stats();
         if now.syncs != before.syncs || now.waiting_bytes == 0 {
-            synced_at = tokio::time::Instant::now();
+            synced_at = Instant::now();
         }
         match complaint(&before, &now, synced_at.elapsed()) {
             Some(why) => watch.failed(why),
             None => watch.progressed(),
+        }
+        if now.unconfirmed_records == 0 || stored(&now) != stored(&before) {
+            stored_at = Instant::now();
+        }
+        match unstored(&now, stored_at.elapsed()) {
+            Some(why) => inserts.failed(why),
+            None => inserts.progressed(),
         }
         before = now;
         if !stop.sleep(LOOK_INTERVAL).await {
             return;
         }
     }
+}
+
+/// Records that left the journal, up to a constant.
+fn stored(stats: &JournalStats) -> u64 {
+    stats.appended_records.wrapping_sub(stats.unconfirmed_records)
+}
+
+fn unstored(now: &JournalStats, since: Duration) -> Option<String> {
+    let (records, seconds) = (now.unconfirmed_records, since.as_secs());
+    (since > STORED_WITHIN)
+        .then(|| format!("the store has taken nothing for {seconds} s; {records} requests wait"))
 }
 
 fn complaint(before: &JournalStats, now: &JournalStats, unsynced: Duration) -> Option<String> {
@@ -149,7 +180,7 @@ fn complaint(before: &JournalStats, now: &JournalStats, unsynced: Duration) -> O
     if now.no_space > before.no_space {
         return Some("no space is left on its disk".to_owned());
     }
-    if now.refused_full > before.refused_full {
+    if now.refused_full > before.refused_full || now.used_bytes > now.disk_bytes_max / 100 * 95 {
         let (used, max) = (now.used_bytes, now.disk_bytes_max);
         return Some(format!("full: {used} of {max} bytes wait for the store"));
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use daemon::serve::{ServeError, bind};
 use daemon::settings::write_ports_file;
@@ -16,7 +16,7 @@ use otlp_columns::redact::BadPattern;
 use otlp_columns::{Limits, Mapper, Redaction};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::conserve;
 use crate::insert::{InsertError, Inserter};
@@ -29,6 +29,8 @@ use crate::{grpc, http};
 
 /// Wait between two questions to a store that is not there yet.
 const STORE_PAUSE: Duration = Duration::from_millis(250);
+/// How long migrations may take; then they are begun again where they are.
+const PREPARE_TIME_MAX: Duration = Duration::from_secs(600);
 /// What the last tasks get beyond the drain deadline, so that requests answered at its end are
 /// still stitched.
 const DRAIN_GRACE: Duration = Duration::from_secs(2);
@@ -108,6 +110,7 @@ pub async fn run(settings: Settings, lifecycle: Lifecycle, stop: Stop) -> Result
     let metrics = CollectorMetrics::new(&page);
     let health = Health::new();
     let journal_watch = health.watch("journal", PROGRESS_AGE_MAX);
+    let insert_watch = health.watch_beside("inserts", PROGRESS_AGE_MAX);
     let sweep_age_max = settings.stitch.sweep_interval + PROGRESS_AGE_MAX;
     let parts = Parts {
         store: Store::connect_to(&settings.store, layout),
@@ -139,7 +142,8 @@ pub async fn run(settings: Settings, lifecycle: Lifecycle, stop: Stop) -> Result
         Ok((journal, batches)) => {
             let (shown, metrics) = (journal.clone(), parts.metrics.clone());
             page.before_page(move || crate::journal::show(&shown, &metrics));
-            let looking = crate::journal::look(journal.clone(), journal_watch, stop.clone());
+            let looking =
+                crate::journal::look(journal.clone(), journal_watch, insert_watch, stop.clone());
             let looking = tokio::spawn(looking);
             intake.open(journal.clone());
             drop(intake);
@@ -189,17 +193,36 @@ async fn prepare(
     settings: &Settings,
     stop: &Stop,
 ) -> Result<bool, RunError> {
+    let mut told = false;
     loop {
-        let error = match bring_up_to_date(&parts.store, lifecycle, &settings.retention).await {
-            Ok(()) => {
+        let preparing = bring_up_to_date(&parts.store, lifecycle, &settings.retention);
+        let prepared = tokio::select! {
+            prepared = timeout(PREPARE_TIME_MAX, preparing) => prepared,
+            () = stop.stopped() => return Ok(false),
+        };
+        match prepared {
+            Ok(Ok(())) => {
                 parts.store_watch.answered();
                 tracing::info!("store ready");
                 return Ok(true);
             }
-            Err(MigrateError::Store(error)) if error.is_retryable() => error,
-            Err(error) => return Err(RunError::Migrate(error)),
-        };
-        parts.store_watch.away(log::chain(&error));
+            Ok(Err(MigrateError::Store(error))) if error.is_unreachable() => {
+                parts.store_watch.away(log::chain(&error));
+            }
+            // A password, a right or a disk may be mended while data is taken.
+            Ok(Err(MigrateError::Store(error))) => {
+                let error = log::chain(&error);
+                if !std::mem::replace(&mut told, true) {
+                    tracing::error!(error, "the store cannot be prepared; data is kept meanwhile");
+                }
+                parts.store_watch.refused(error);
+            }
+            Ok(Err(error)) => return Err(RunError::Migrate(error)),
+            Err(_) => {
+                let seconds = PREPARE_TIME_MAX.as_secs();
+                parts.store_watch.away(format!("the schema was not prepared within {seconds} s"));
+            }
+        }
         if !stop.sleep(STORE_PAUSE).await {
             return Ok(false);
         }
@@ -264,8 +287,11 @@ async fn work(
     });
     stitchers.spawn({
         let (mailbox, stop) = (Arc::clone(&mailbox), stop.clone());
+        let journal = journal.clone();
         async move {
-            stitch::sweep(&mailbox, &stitcher, &limits, &sweep_watch, &metrics, &stop).await;
+            let unsent = || journal.stats().unconfirmed_age(SystemTime::now());
+            stitch::sweep(&mailbox, &unsent, &stitcher, &limits, &sweep_watch, &metrics, &stop)
+                .await;
         }
     });
     let ping = tokio::spawn(store_watch.ping(store, stop.clone()));

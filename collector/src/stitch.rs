@@ -72,13 +72,14 @@ impl Mailbox {
         }
     }
 
-    /// Adds what an insert touched. A full mailbox is emptied and a sweep replaces it, so that
-    /// this never waits and never loses.
+    /// Adds what was touched just now.
     pub fn put(&self, touched: Touched) {
         self.put_since(touched, Instant::now());
     }
 
-    fn put_since(&self, touched: Touched, since: Instant) {
+    /// Adds what an insert touched: `since` lies before its rows came into the store. A full mailbox
+    /// is emptied and a sweep replaces it, so that this never waits and never loses.
+    pub fn put_since(&self, touched: Touched, since: Instant) {
         if touched.is_empty() {
             return;
         }
@@ -215,7 +216,7 @@ pub async fn run(
                 note_failure(&error, "orders not derived; trying again", watch, metrics, failing);
                 failing = true;
                 chunk_max = (chunk_max / 2).max(1);
-                if chunk.len() > 1 || error.is_retryable() || error.is_of_the_store() {
+                if chunk.len() > 1 || !error.is_of_the_data() {
                     mailbox.put_since(chunk, since);
                 } else {
                     metrics.stitch_refused.inc();
@@ -229,9 +230,11 @@ pub async fn run(
 }
 
 /// Sweeps once at start, then at every interval or when the mailbox overflowed, until the stop;
-/// says each time how far this collector has come.
+/// says each time how far this collector has come. `unsent` is the age of the oldest answer that is
+/// not known to be in the store.
 pub async fn sweep(
     mailbox: &Mailbox,
+    unsent: &(impl Fn() -> Duration + Sync),
     stitcher: &Stitcher,
     settings: &StitchSettings,
     watch: &Watch,
@@ -243,7 +246,7 @@ pub async fn sweep(
     let mut tidied = Instant::now();
     while !stop.is_stopped() {
         let mut pause = settings.sweep_interval;
-        match sweep_once(mailbox, stitcher, &mut state).await {
+        match sweep_once(mailbox, unsent, stitcher, &mut state).await {
             Ok(stitched) => {
                 metrics.swept_orders.inc_by(stitched.orders as u64);
                 metrics.stitch_refused.inc_by(stitched.refused as u64);
@@ -270,6 +273,10 @@ pub async fn sweep(
         }
     }
     mailbox.emptied().await;
+    // What is in doubt is another's to find: it begins where this one was last said to be.
+    if unsent() > Duration::ZERO {
+        return;
+    }
     let last = Progress { lag_ms: 0, stopped: true };
     if let Err(error) = stitcher.report(&state, last).await {
         tracing::warn!(error = log::chain(&error), "the stop is not known to other collectors");
@@ -278,6 +285,7 @@ pub async fn sweep(
 
 async fn sweep_once(
     mailbox: &Mailbox,
+    unsent: &impl Fn() -> Duration,
     stitcher: &Stitcher,
     state: &mut SweepState,
 ) -> Result<Stitched, StoreError> {
@@ -286,7 +294,9 @@ async fn sweep_once(
         state.begin_again();
     }
     let progress = || {
-        let lag_ms = i64::try_from(mailbox.lag().as_millis()).unwrap_or(i64::MAX);
+        // An insert in doubt may have been done at any time since its data was answered.
+        let lag = mailbox.lag().max(unsent());
+        let lag_ms = i64::try_from(lag.as_millis()).unwrap_or(i64::MAX);
         Progress { lag_ms, stopped: false }
     };
     // Also one whose takeovers fail is there, and has stitched what it says.

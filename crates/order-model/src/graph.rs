@@ -242,7 +242,9 @@ impl Graph {
         if orders.len() == 2 { Some([only(false)?, only(true)?]) } else { None }
     }
 
-    fn glued_with(&self, order_id: &str) -> BTreeSet<String> {
+    /// The orders that are glued with one directly, itself among them.
+    #[must_use]
+    pub fn glued_with(&self, order_id: &str) -> BTreeSet<String> {
         let mut orders: BTreeSet<&String> = BTreeSet::new();
         for (key, scope) in self.numbers_of.get(order_id).into_iter().flatten() {
             orders.extend(self.glued_by_number(key, scope));

@@ -14,10 +14,11 @@ pub struct StoreError {
 /// behind it.
 const PASSING_CODES: [u32; 12] = [159, 202, 209, 210, 241, 242, 243, 252, 279, 319, 369, 999];
 
-/// Codes by which the store refuses everybody: columns, tables, databases that are not there (10, 16,
-/// 47, 60, 81), read-only (164, 242), unknown users, passwords, rights (192 to 194, 497, 516), no
-/// space (243).
-const STORE_CODES: [u32; 13] = [10, 16, 47, 60, 81, 164, 192, 193, 194, 242, 243, 497, 516];
+/// Codes by which the store says that what it was given is at fault, and not itself: rows that it
+/// cannot read (26, 27, 33, 38, 41, 72, 117, 190), values that do not fit (53, 69, 70, 128, 131, 321,
+/// 349, 407), that a constraint refuses (469). Whatever else it says may pass, or be mended.
+const DATA_CODES: [u32; 17] =
+    [26, 27, 33, 38, 41, 53, 69, 70, 72, 117, 128, 131, 190, 321, 349, 407, 469];
 
 impl StoreError {
     /// For `map_err`: what was being done, as an infinitive ("insert spans").
@@ -44,14 +45,13 @@ impl StoreError {
         }
     }
 
-    /// Whether the store refuses everybody alike: tables that are not there, a user that may not,
-    /// a server that takes nothing. Then nothing is wrong with what was asked.
+    /// Whether the store blames what it was given. Nothing but another store, or other data, will
+    /// change that; everything else is to be tried again.
     #[must_use]
-    pub fn is_of_the_store(&self) -> bool {
+    pub fn is_of_the_data(&self) -> bool {
         match &self.source {
-            clickhouse::error::Error::SchemaMismatch(_) => true,
             clickhouse::error::Error::BadResponse(text) => {
-                code_of(text).is_some_and(|code| STORE_CODES.contains(&code))
+                code_of(text).is_some_and(|code| DATA_CODES.contains(&code))
             }
             _ => false,
         }
@@ -81,15 +81,18 @@ mod tests {
     #[test]
     fn passing_troubles_are_told_from_mistakes() {
         let cases = [
-            (Error::TimedOut, true),
-            (Error::BadResponse("Code: 241. DB::Exception: memory".into()), true),
-            (Error::BadResponse("Code: 60. DB::Exception: no such table".into()), false),
-            (Error::BadResponse("502 Bad Gateway".into()), true),
-            (Error::SchemaMismatch("x".into()), false),
+            (Error::TimedOut, true, false),
+            (Error::BadResponse("Code: 241. DB::Exception: memory".into()), true, false),
+            (Error::BadResponse("Code: 60. DB::Exception: no such table".into()), false, false),
+            (Error::BadResponse("Code: 1001. DB::Exception: std::exception".into()), false, false),
+            (Error::BadResponse("Code: 469. DB::Exception: constraint".into()), false, true),
+            (Error::BadResponse("502 Bad Gateway".into()), true, false),
+            (Error::SchemaMismatch("x".into()), false, false),
         ];
-        for (source, expected) in cases {
+        for (source, passes, of_the_data) in cases {
             let error = StoreError { doing: "insert spans", source };
-            assert_eq!(error.is_retryable(), expected, "{error:?}");
+            assert_eq!(error.is_retryable(), passes, "{error:?}");
+            assert_eq!(error.is_of_the_data(), of_the_data, "{error:?}");
         }
     }
 }

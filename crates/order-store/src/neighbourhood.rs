@@ -20,8 +20,8 @@ use crate::rows::Touched;
 /// statement (16 MiB in `clickhouse-embedded`).
 const IDS_MAX: usize = 10_000;
 const IDS_BYTES_MAX: usize = 4 << 20;
-/// Orders that a number or a carrier brings along. Of a number that more orders have, as many are
-/// read as it takes to know that it glues none.
+/// Orders that a number or a carrier brings along whether it glues them or not: what it glued until
+/// now may part. A number that more orders have has long parted them, but for those of one partner.
 const COMPANIONS_MAX: usize = 8 * NUMBER_ORDERS_MAX;
 /// A reused message id and a hub let go of what they had held together: until they have by so much
 /// more than they may, whatever touches them derives all of it. Two collectors may bring some at
@@ -281,6 +281,8 @@ impl Loader<'_> {
                 found.extend(of_number.into_iter().cloned());
             }
         }
+        // A number may have very many orders, and glue a few of them: those of one partner.
+        found.extend(orders.iter().flat_map(|order| graph.glued_with(order)));
         let carriers: BTreeSet<&String> =
             orders.iter().flat_map(|order| graph.carriers_of(order)).collect();
         for carrier in carriers.into_iter().filter(|c| graph.names_provisionally(c)) {

@@ -112,7 +112,7 @@ impl Stitcher {
             let chunk = part.iter().map(|order| (*order).clone()).collect();
             match self.derive(&chunk, recount).await {
                 Ok(derived) => stitched.orders += derived,
-                Err(error) if error.is_retryable() || error.is_of_the_store() => return Err(error),
+                Err(error) if !error.is_of_the_data() => return Err(error),
                 Err(error) => match part {
                     [order] => {
                         let error = &error as &dyn std::error::Error;

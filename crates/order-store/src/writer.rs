@@ -1,5 +1,7 @@
 //! The one write path: a block becomes at most one block per table, under a token.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures::future::try_join_all;
 
@@ -11,6 +13,11 @@ use crate::rows::Batch;
 
 /// Most rows of one insert, so that it is one block; the collector's are smaller.
 const BLOCK_ROWS_MAX: &str = "2000000";
+/// How long the store may take nothing of an insert, and how long it may take to answer once it has
+/// all of it: longer than the longest statement. An answer that a network has swallowed is not waited
+/// for for ever; the repeat is no second insert.
+const SEND_TIME_MAX: Duration = Duration::from_secs(60);
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(90);
 /// Most bytes of one insert, likewise.
 const BLOCK_BYTES_MAX: &str = "1000000000";
 
@@ -72,6 +79,7 @@ impl Writer {
             .store
             .client
             .insert_formatted_with(sql)
+            .with_timeouts(Some(SEND_TIME_MAX), Some(ANSWER_TIME_MAX))
             .with_setting("insert_deduplication_token", format!("{token}-{name}"))
             .with_setting("insert_deduplicate", "1")
             .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1")

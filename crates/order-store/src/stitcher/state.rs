@@ -11,9 +11,10 @@ use serde::Serialize;
 use super::facts::{OrderFacts, Told};
 use crate::UnixMillis;
 
-/// Within this time of its last fact an order may be derived by someone who has not read that
+/// Within this time of the receipt of its last fact (which may have waited in a journal) an order may
+/// be derived by someone who has not read that
 /// fact yet: its end is announced to `orders_open` whether or not the order stood there.
-const ANNOUNCED_WITHIN_MS: i64 = 86_400_000;
+const ANNOUNCED_WITHIN_MS: i64 = 7 * 86_400_000;
 
 /// A row of `orders`, column for column.
 #[derive(Debug, Clone, Default, Row, Serialize)]

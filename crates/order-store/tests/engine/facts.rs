@@ -2,7 +2,7 @@
 //!
 //! - `name A t`, `name A t/1`: a trace (or one span of it, as well) names an order.
 //! - `guess P7 t`: a trace names a partner's number only, which stands for the order.
-//! - `number A 7`: a partner's number of an order. `message A m t`: a message about an order, and
+//! - `number A 7`, `number A 7 ACME`: a partner's number of an order. `message A m t`: a message about an order, and
 //!   the trace (or none) that says so. `heard P7 m`: the same of an order known by its number.
 //! - `link u t`, `link u/1 t/2`: a span links to another. `meets u m`: it has a message.
 //! - `stage A SHIPPED 5`: the order was in a stage 5 s ago. `said t SHIPPED 5`: who sent that
@@ -31,6 +31,11 @@ pub(super) fn batch(world: &str, facts: &str) -> Batch {
             ["guess", number, trace] => {
                 let mut batch = world.naming(number, trace, 1);
                 batch.append(world.alias(number, ALIAS_PARTNER_NUMBER, number, 1));
+                batch
+            }
+            ["number", order, number, partner] => {
+                let mut batch = world.named_alias(order, ALIAS_PARTNER_NUMBER, number, "");
+                batch.order_aliases.iter_mut().for_each(|row| row.scope = partner.to_owned());
                 batch
             }
             ["number", order, number] => world.named_alias(order, ALIAS_PARTNER_NUMBER, number, ""),

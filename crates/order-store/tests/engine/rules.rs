@@ -186,6 +186,20 @@ async fn a_number_that_becomes_a_baskets_parts_what_it_had_glued() {
 }
 
 #[tokio::test]
+async fn a_number_that_many_partners_use_glues_the_orders_of_each() {
+    let mut worlds = Worlds::start().await;
+    let others: Vec<String> =
+        (0..70).map(|n| format!("stage B{n:02} SUBMITTED 60 + number B{n:02} 7 P{n}")).collect();
+    worlds.hear("Wx", &others.join(" + ")).await;
+    let first = "name A t + number A 7 ACME + said t SUBMITTED 60 + name A u + said u SHIPPED 5";
+    worlds.hear("Wx", first).await;
+    worlds.hear("Wx", "stage C SUBMITTED 50 + number C 7 ACME").await;
+    let shown = worlds.shown("Wx").await;
+    assert_eq!(shown[0], "A SHIPPED; was SUBMITTED SHIPPED; also C; named t u");
+    assert_eq!(worlds.counted().await, (71, 0));
+}
+
+#[tokio::test]
 async fn an_event_of_the_future_counts_once_its_time_has_come() {
     let mut worlds = Worlds::start().await;
     let mut state = SweepState::new("sweeper".to_owned());
