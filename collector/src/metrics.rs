@@ -235,9 +235,9 @@ impl CollectorMetrics {
     /// Counts rows that are in the store.
     pub fn inserted(&self, batch: &Batch) {
         for (table, rows) in [
-            ("otel_traces", batch.spans.len()),
+            ("otel_traces", batch.spans.len() + batch.span_rows.len()),
             ("otel_logs", batch.logs.len()),
-            ("order_events", batch.order_events.len()),
+            ("order_events", batch.order_events.len() + batch.order_event_rows.len()),
             ("order_heartbeats", batch.order_heartbeats.len()),
             ("order_traces", batch.order_traces.len()),
             ("trace_links", batch.trace_links.len()),

@@ -7,8 +7,9 @@
 
 pub mod error;
 pub mod connection;
+pub mod row_binary;
+pub mod encoded_rows;
 pub mod rows;
-mod row_binary;
 pub mod record;
 mod names;
 pub mod cluster;
@@ -19,6 +20,7 @@ mod neighbourhood;
 pub mod stitcher;
 pub mod read;
 
+pub use encoded_rows::EncodedRows;
 pub use connection::{ReadStatus, ReplicaSettings, Store, StoreSettings};
 pub use error::StoreError;
 pub use names::Names;

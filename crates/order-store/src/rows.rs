@@ -3,12 +3,15 @@
 //! Times are nanoseconds since 1970 (`DateTime64(9)`) unless a field says milliseconds
 //! (`DateTime64(3)`). Ids are lower-case hexadecimal, as the OpenTelemetry exporter writes them.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use clickhouse::Row;
 use order_model::graph::message_carrier;
 use order_model::keys::ALIAS_MESSAGE_ID;
 use serde::{Deserialize, Serialize};
+
+use crate::encoded_rows::EncodedRows;
 
 /// A map column: `Map(LowCardinality(String), String)`.
 pub type Attributes = Vec<(String, String)>;
@@ -143,6 +146,33 @@ pub struct OrderEventRow {
     pub evidence: Attributes,
 }
 
+/// A row of `order_events`, borrowed: to be written and not kept.
+#[derive(Debug, Clone, Copy)]
+pub struct OrderEventParts<'a> {
+    /// As in [`OrderEventRow`], like all that follow.
+    pub order_id: &'a str,
+    /// What tells the order when none is named.
+    pub carrier: &'a str,
+    /// What was signalled.
+    pub signal: &'a str,
+    /// The stage, or the destination of a message.
+    pub stage: &'a str,
+    /// When, by the clock of the source.
+    pub event_time: i64,
+    /// When the collector received it, milliseconds.
+    pub received_at: i64,
+    /// `service.name`.
+    pub source: &'a str,
+    /// Trace it came in, or empty.
+    pub trace_id: &'a str,
+    /// Span it came in, or empty.
+    pub span_id: &'a str,
+    /// Attempt of a calculation, 0 when not said.
+    pub attempt: u32,
+    /// What the page shows.
+    pub evidence: &'a [(&'a str, Cow<'a, str>)],
+}
+
 /// A row of `order_heartbeats`: long work on an order is alive. Rows of one (order, carrier,
 /// source, worker, attempt) fold to the latest.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Row, Serialize, Deserialize)]
@@ -234,10 +264,16 @@ pub struct OrderAliasRow {
 pub struct Batch {
     /// Spans.
     pub spans: Vec<SpanRow>,
+    /// More spans, which were never such rows: they are finished already.
+    pub span_rows: EncodedRows,
     /// Log records.
     pub logs: Vec<LogRow>,
     /// Signals of orders.
     pub order_events: Vec<OrderEventRow>,
+    /// More signals, finished already. The orders that they name MUST stand in `order_traces`.
+    pub order_event_rows: EncodedRows,
+    /// The carriers of those of them that name no order.
+    pub order_event_carriers: BTreeSet<String>,
     /// Signs of life.
     pub order_heartbeats: Vec<HeartbeatRow>,
     /// Traces that name orders.
@@ -252,8 +288,11 @@ impl Batch {
     /// Adds the rows of `other`.
     pub fn append(&mut self, mut other: Self) {
         self.spans.append(&mut other.spans);
+        self.span_rows.append(&mut other.span_rows);
         self.logs.append(&mut other.logs);
         self.order_events.append(&mut other.order_events);
+        self.order_event_rows.append(&mut other.order_event_rows);
+        self.order_event_carriers.append(&mut other.order_event_carriers);
         self.order_heartbeats.append(&mut other.order_heartbeats);
         self.order_traces.append(&mut other.order_traces);
         self.trace_links.append(&mut other.trace_links);
@@ -264,8 +303,10 @@ impl Batch {
     #[must_use]
     pub fn rows(&self) -> usize {
         self.spans.len()
+            + self.span_rows.len()
             + self.logs.len()
             + self.order_events.len()
+            + self.order_event_rows.len()
             + self.order_heartbeats.len()
             + self.order_traces.len()
             + self.trace_links.len()
@@ -278,13 +319,13 @@ impl Batch {
     pub fn touched(&self) -> Touched {
         let mut touched = Touched::default();
         for row in &self.order_traces {
-            touched.orders.insert(row.order_id.clone());
+            add_once(&mut touched.orders, &row.order_id);
             if !row.trace_id.is_empty() {
-                touched.named.insert(row.trace_id.clone());
+                add_once(&mut touched.named, &row.trace_id);
             }
         }
         for row in &self.order_aliases {
-            touched.orders.insert(row.order_id.clone());
+            add_once(&mut touched.orders, &row.order_id);
             if row.alias_kind == ALIAS_MESSAGE_ID {
                 touched.named.insert(message_carrier(&row.alias));
             }
@@ -293,14 +334,22 @@ impl Batch {
         let beats = self.order_heartbeats.iter().map(|row| (&row.order_id, &row.carrier));
         for (order_id, carrier) in events.chain(beats) {
             if order_id.is_empty() {
-                touched.carriers.insert(carrier.clone());
+                add_once(&mut touched.carriers, carrier);
             } else {
-                touched.orders.insert(order_id.clone());
+                add_once(&mut touched.orders, order_id);
             }
         }
+        touched.carriers.extend(self.order_event_carriers.iter().cloned());
         // The far end is found over the link, and there only the orders that the link meets.
         touched.carriers.extend(self.trace_links.iter().map(|row| row.trace_id.clone()));
         touched
+    }
+}
+
+/// Most ids are there already: only new ones are copied.
+fn add_once(ids: &mut BTreeSet<String>, id: &str) {
+    if !ids.contains(id) {
+        ids.insert(id.to_owned());
     }
 }
 
