@@ -14,6 +14,7 @@ pub mod decode;
 pub mod redact;
 mod text;
 mod attributes;
+mod value;
 mod found;
 mod place;
 mod facts;
@@ -21,6 +22,7 @@ pub mod mapped;
 mod span_facts;
 mod spans;
 mod logs;
+mod direct;
 mod mapper;
 #[cfg(test)]
 mod sample;

@@ -16,12 +16,12 @@ use opentelemetry_proto::tonic::trace::v1 as trace;
 /// Deepest nesting of messages; the decoder (`prost`) has the same bound.
 const DEPTH_MAX: usize = 100;
 /// What a string or byte field takes in memory beyond its bytes.
-const ALLOCATION_BYTES: usize = 16;
+pub(crate) const ALLOCATION_BYTES: usize = 16;
 
 /// A message type: what it takes in memory, and its fields that are text or messages.
 pub(crate) struct Node {
     name: &'static str,
-    size: usize,
+    pub(crate) size: usize,
     fields: &'static [(u64, Field)],
 }
 
@@ -39,7 +39,7 @@ pub(crate) static TRACE_REQUEST: Node =
 pub(crate) static LOGS_REQUEST: Node =
     Node { name: "request", size: 0, fields: &[(1, Message(&RESOURCE_LOGS))] };
 
-static RESOURCE_SPANS: Node = Node {
+pub(crate) static RESOURCE_SPANS: Node = Node {
     name: "resource_spans",
     size: size_of::<trace::ResourceSpans>(),
     fields: &[(1, Message(&RESOURCE)), (2, Message(&SCOPE_SPANS)), (3, Text)],
@@ -49,17 +49,17 @@ static RESOURCE_LOGS: Node = Node {
     size: size_of::<logs::ResourceLogs>(),
     fields: &[(1, Message(&RESOURCE)), (2, Message(&SCOPE_LOGS)), (3, Text)],
 };
-static RESOURCE: Node = Node {
+pub(crate) static RESOURCE: Node = Node {
     name: "resource",
     size: size_of::<resource::Resource>(),
     fields: &[(1, Message(&KEY_VALUE)), (3, Message(&ENTITY_REF))],
 };
-static ENTITY_REF: Node = Node {
+pub(crate) static ENTITY_REF: Node = Node {
     name: "entity_ref",
     size: size_of::<common::EntityRef>(),
     fields: &[(1, Text), (2, Text), (3, Text), (4, Text)],
 };
-static SCOPE_SPANS: Node = Node {
+pub(crate) static SCOPE_SPANS: Node = Node {
     name: "scope_spans",
     size: size_of::<trace::ScopeSpans>(),
     fields: &[(1, Message(&SCOPE)), (2, Message(&SPAN)), (3, Text)],
@@ -69,12 +69,12 @@ static SCOPE_LOGS: Node = Node {
     size: size_of::<logs::ScopeLogs>(),
     fields: &[(1, Message(&SCOPE)), (2, Message(&LOG_RECORD)), (3, Text)],
 };
-static SCOPE: Node = Node {
+pub(crate) static SCOPE: Node = Node {
     name: "scope",
     size: size_of::<common::InstrumentationScope>(),
     fields: &[(1, Text), (2, Text), (3, Message(&KEY_VALUE))],
 };
-static SPAN: Node = Node {
+pub(crate) static SPAN: Node = Node {
     name: "span",
     size: size_of::<trace::Span>(),
     fields: &[
@@ -86,29 +86,29 @@ static SPAN: Node = Node {
         (15, Message(&STATUS)),
     ],
 };
-static EVENT: Node = Node {
+pub(crate) static EVENT: Node = Node {
     name: "event",
     size: size_of::<trace::span::Event>(),
     fields: &[(2, Text), (3, Message(&KEY_VALUE))],
 };
-static LINK: Node = Node {
+pub(crate) static LINK: Node = Node {
     name: "link",
     size: size_of::<trace::span::Link>(),
     fields: &[(3, Text), (4, Message(&KEY_VALUE))],
 };
-static STATUS: Node =
+pub(crate) static STATUS: Node =
     Node { name: "status", size: size_of::<trace::Status>(), fields: &[(2, Text)] };
 static LOG_RECORD: Node = Node {
     name: "log_record",
     size: size_of::<logs::LogRecord>(),
     fields: &[(3, Text), (5, Message(&ANY_VALUE)), (6, Message(&KEY_VALUE)), (12, Text)],
 };
-static KEY_VALUE: Node = Node {
+pub(crate) static KEY_VALUE: Node = Node {
     name: "attribute",
     size: size_of::<common::KeyValue>(),
     fields: &[(1, Text), (2, Message(&ANY_VALUE))],
 };
-static ANY_VALUE: Node = Node {
+pub(crate) static ANY_VALUE: Node = Node {
     name: "value",
     size: size_of::<common::AnyValue>(),
     fields: &[(1, Text), (5, Message(&ARRAY)), (6, Message(&MAP))],
@@ -131,6 +131,8 @@ pub(crate) struct Weight {
     pub(crate) structures_bytes: usize,
     /// Strings that are not UTF-8.
     pub(crate) broken_strings: usize,
+    /// Levels of messages within the first.
+    pub(crate) depth: usize,
 }
 
 /// The bytes are not protobuf.
@@ -161,6 +163,7 @@ fn weigh_into(
         return Err(Malformed::TooDeep);
     }
     weight.structures_bytes += node.size;
+    weight.depth = weight.depth.max(depth);
     while !bytes.is_empty() {
         let Part { tag, payload, .. } = next_part(node, &mut bytes)?;
         let Some(payload) = payload else { continue };
