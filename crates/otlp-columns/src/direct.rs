@@ -12,6 +12,7 @@
 //! facts, counts and rejections; `tests/equality` holds them to it.
 
 mod fields;
+mod memo;
 mod keys;
 mod reading;
 mod attribute;
@@ -31,7 +32,7 @@ use fields::{Fields, Odd, sized};
 use keys::KeyDecisions;
 pub(crate) use pool::DecisionPool;
 use reading::Reading;
-use row::Prefix;
+use row::{Memos, Prefix};
 use shared::{GroupParts, ScopeParts};
 use span::{SpanParts, tellings};
 
@@ -52,9 +53,8 @@ fn map_with(
     body: &[u8],
     received_at_ms: i64,
 ) -> Result<Mapped, Odd> {
-    let weight_max = rules.limits.structures_bytes_max;
-    let reading = Reading::new(&rules.redaction, &rules.keys, decisions, weight_max);
     let mut mapping = Mapping::new(rules, received_at_ms);
+    let reading = Reading::new(mapping.columns(), &rules.keys, decisions);
     mapping.facts = mapping.facts.finishing();
     let mut walk = Walk { mapping, reading, span: SpanParts::default(), prefix: Prefix::default() };
     let mut fields = Fields::of(body);
@@ -80,10 +80,11 @@ struct Walk<'a, 'r> {
 
 impl<'a> Walk<'a, '_> {
     fn group(&mut self, message: &'a [u8]) -> Result<(), Odd> {
+        self.reading.make_room();
         let parts = GroupParts::read(message, &mut self.reading)?;
         let mut found = self.mapping.collect(tellings(&parts.resource));
         let service = found.service.take().unwrap_or_default();
-        self.prefix.begin_resource(&mut self.mapping, &service, &parts);
+        self.prefix.begin_resource(&mut self.mapping, &service, &parts, self.reading.memo());
         for scope_message in &parts.scopes {
             let scope = ScopeParts::read(scope_message, &mut self.reading)?;
             let scope_found = self.mapping.collect(tellings(&scope.attributes));
@@ -95,8 +96,10 @@ impl<'a> Walk<'a, '_> {
             let rows = &mut self.mapping.out.batch.span_rows;
             rows.reserve(scope.spans.len(), self.prefix.bytes_of(scope.spans.len()) + bytes);
             for span in &scope.spans {
+                self.reading.make_room();
                 self.span.read(span, &mut self.reading)?;
-                map_span(&mut self.mapping, &self.span, around, &self.prefix);
+                let mut memos = self.reading.memos();
+                map_span(&mut self.mapping, &self.span, around, (&self.prefix, &mut memos));
             }
         }
         Ok(())
@@ -104,7 +107,12 @@ impl<'a> Walk<'a, '_> {
 }
 
 /// Adds the facts and the row of one span, or rejects it.
-fn map_span(mapping: &mut Mapping<'_>, span: &SpanParts<'_>, around: Around<'_>, prefix: &Prefix) {
+fn map_span(
+    mapping: &mut Mapping<'_>,
+    span: &SpanParts<'_>,
+    around: Around<'_>,
+    (prefix, memos): (&Prefix, &mut Memos<'_>),
+) {
     let head = span.head;
     let rejection = if !is_id::<16>(head.trace_id) {
         Some(Rejection::TraceId)
@@ -122,5 +130,5 @@ fn map_span(mapping: &mut Mapping<'_>, span: &SpanParts<'_>, around: Around<'_>,
     let view = span.view(bounds, |set| mapping.collect(tellings(set)));
     let hex = SpanIds { trace_id: ids.trace.as_str(), span_id: ids.span.as_str() };
     add_facts(mapping, around, &view, hex);
-    row::put(mapping, span, &ids, prefix);
+    row::put(mapping, span, &ids, (prefix, memos));
 }

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use order_model::graph::message_carrier;
 use order_model::order_id::{ORDER_ID_BYTES_MAX, search_key};
 use order_model::time::NANOS_PER_MILLI;
@@ -104,7 +104,7 @@ pub(crate) struct Facts {
     traces: Vec<OrderTraceRow>,
     /// Where in `traces` the row of a trace, span (or empty) and order stands.
     trace_at: HashTable<usize>,
-    hashing: RandomState,
+    hashing: DefaultHashBuilder,
     links: Vec<TraceLinkRow>,
     /// Traces and the messages that they met without naming an order.
     met: HashSet<(String, String)>,

@@ -6,8 +6,10 @@ use prost::Message;
 
 use super::fields::{Fields, Odd, fixed64, sized, varint};
 use super::keys::Decision;
+use super::memo::{Sought, Written};
 use super::reading::Reading;
 use crate::found::{KeyRoles, Telling};
+use crate::redact::Verdict;
 use crate::value::ValueView;
 use crate::wire;
 
@@ -15,9 +17,17 @@ use crate::wire;
 /// knows how deep is too deep.
 const DEPTH_MAX: usize = 48;
 
+/// An attribute.
+#[derive(Debug)]
+pub(super) enum Attribute<'a> {
+    Parsed(Parsed<'a>),
+    /// It means nothing to the rules, and its entry of a map column was written before.
+    Written(Written),
+}
+
 /// An attribute, and what its key decides.
 #[derive(Debug)]
-pub(super) struct Attribute<'a> {
+pub(super) struct Parsed<'a> {
     /// UTF-8.
     pub(super) key: &'a [u8],
     pub(super) decision: Decision,
@@ -41,6 +51,35 @@ pub(super) enum Content<'a> {
 impl<'a> Attribute<'a> {
     /// Reads a `KeyValue`.
     pub(super) fn read(message: &'a [u8], reading: &mut Reading<'_>) -> Result<Self, Odd> {
+        let hash = match reading.seek(message) {
+            Sought::Known(written) => {
+                reading.weigh(written.counts.weight)?;
+                return Ok(Self::Written(written));
+            }
+            Sought::Again(hash) => Some(hash),
+            Sought::New => None,
+        };
+        let before = reading.weight();
+        let parsed = Parsed::read(message, reading)?;
+        let weight = reading.weight() - before;
+        let tells = parsed.decision.roles != KeyRoles::NONE;
+        let written = hash
+            .filter(|_| !tells && parsed.decision.verdict != Verdict::Remove)
+            .and_then(|hash| reading.keep((message, hash), &parsed, weight));
+        Ok(written.map_or(Self::Parsed(parsed), Self::Written))
+    }
+
+    /// The attribute as the rules see it, if its key means something.
+    pub(super) fn telling(&self) -> Option<Telling<'_>> {
+        match self {
+            Self::Parsed(parsed) => parsed.telling(),
+            Self::Written(_) => None,
+        }
+    }
+}
+
+impl<'a> Parsed<'a> {
+    fn read(message: &'a [u8], reading: &mut Reading<'_>) -> Result<Self, Odd> {
         reading.weigh(wire::KEY_VALUE.size)?;
         let mut fields = Fields::of(message);
         let mut key = None;
@@ -65,8 +104,7 @@ impl<'a> Attribute<'a> {
         Ok(Self { key, decision, value: value.unwrap_or(Content::Nothing) })
     }
 
-    /// The attribute as the rules see it, if its key means something.
-    pub(super) fn telling(&self) -> Option<Telling<'_>> {
+    fn telling(&self) -> Option<Telling<'_>> {
         let roles = self.decision.roles;
         if roles == KeyRoles::NONE {
             return None;

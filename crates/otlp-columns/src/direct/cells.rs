@@ -4,7 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use order_store::row_binary::{Value as _, put_length};
 
-use super::attribute::{Attribute, Content};
+use super::attribute::{Attribute, Content, Parsed};
+use super::memo::{Counts, Memo, Sought};
 use crate::attributes::{Columns, ENTRY_BYTES, RowLosses};
 use crate::redact::{self, REDACTED, Verdict};
 use crate::text;
@@ -106,6 +107,35 @@ impl Columns<'_> {
         self.put_name(mended.as_deref().unwrap_or(name), row, out)
     }
 
+    /// As [`Columns::put_title`], and remembered.
+    pub(super) fn put_known_title(
+        self,
+        name: &str,
+        titles: &mut Memo,
+        row: &mut RowLosses,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        let hash = match titles.seek(name.as_bytes()) {
+            Sought::Known(written) => {
+                out.extend_from_slice(titles.bytes(&written));
+                row.losses.cut += written.counts.cut;
+                return written.counts.text_bytes;
+            }
+            Sought::Again(hash) => hash,
+            Sought::New => {
+                titles.make_room();
+                return self.put_title(name, row, out);
+            }
+        };
+        titles.keep((name.as_bytes(), hash), |out| {
+            let mut losses = RowLosses::default();
+            let text_bytes = self.put_title(name, &mut losses, out);
+            let text::Losses { redacted, cut } = losses.losses;
+            Counts { text_bytes, weight: 0, redacted, cut }
+        });
+        self.put_title(name, row, out)
+    }
+
     /// As [`Columns::free`].
     pub(super) fn put_free(self, text: &str, row: &mut RowLosses, out: &mut Vec<u8>) -> usize {
         let mended = redact::mended(Verdict::Scrub, text);
@@ -117,6 +147,7 @@ impl Columns<'_> {
     pub(super) fn put_map(
         self,
         attributes: &[Attribute<'_>],
+        memo: &Memo,
         row: &mut RowLosses,
         out: &mut Vec<u8>,
     ) -> OpenMap {
@@ -126,16 +157,32 @@ impl Columns<'_> {
         put_length(entries, out);
         let mut bytes = entries * ENTRY_BYTES;
         for attribute in &attributes[..entries] {
-            bytes += self.put_key(attribute, row, out);
-            bytes += self.put_value(attribute, row, out);
+            bytes += match attribute {
+                Attribute::Written(written) => {
+                    out.extend_from_slice(memo.bytes(written));
+                    row.losses.cut += written.counts.cut;
+                    written.counts.text_bytes
+                }
+                Attribute::Parsed(parsed) => self.put_parsed(parsed, row, out),
+            };
         }
         OpenMap { at, end: out.len(), entries, bytes }
+    }
+
+    /// The entry of an attribute.
+    pub(super) fn put_parsed(
+        self,
+        attribute: &Parsed<'_>,
+        row: &mut RowLosses,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        self.put_key(attribute, row, out) + self.put_value(attribute, row, out)
     }
 
     #[inline]
     fn put_key(
         self,
-        attribute: &Attribute<'_>,
+        attribute: &Parsed<'_>,
         row: &mut RowLosses,
         out: &mut Vec<u8>,
     ) -> usize {
@@ -153,7 +200,7 @@ impl Columns<'_> {
     #[inline]
     fn put_value(
         self,
-        attribute: &Attribute<'_>,
+        attribute: &Parsed<'_>,
         row: &mut RowLosses,
         out: &mut Vec<u8>,
     ) -> usize {

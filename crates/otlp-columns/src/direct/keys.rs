@@ -1,8 +1,10 @@
-//! What is to be done with the values of a key, decided once for each key.
+//! What is remembered from request to request: what is to be done with the values of a key, and
+//! what was written for attributes and names that come again.
 
 use hashbrown::HashMap;
 
 use super::fields::Odd;
+use super::memo::Memo;
 use crate::found::{KeyIndex, KeyRoles};
 use crate::redact::{Redaction, Verdict};
 
@@ -22,6 +24,10 @@ pub(super) struct Decision {
 #[derive(Debug, Default)]
 pub(crate) struct KeyDecisions {
     known: HashMap<Box<[u8]>, Decision>,
+    /// Attributes that mean nothing to the rules, as they were written.
+    pub(super) attributes: Memo,
+    /// Names of spans and events, likewise.
+    pub(super) titles: Memo,
 }
 
 impl KeyDecisions {

@@ -1,15 +1,19 @@
 //! What the walk over a body carries along: the rules, the decisions on keys, the weight.
 
+use super::attribute::Parsed;
 use super::fields::{Fields, Odd};
 use super::keys::{Decision, KeyDecisions};
+use super::memo::{Counts, Memo, Sought, Written};
+use super::row::Memos;
+use crate::attributes::{Columns, RowLosses};
 use crate::found::KeyIndex;
-use crate::redact::Redaction;
+use crate::text::Losses;
 use crate::wire::ALLOCATION_BYTES;
 
 /// The state of a walk.
 #[derive(Debug)]
 pub(super) struct Reading<'r> {
-    redaction: &'r Redaction,
+    columns: Columns<'r>,
     index: &'r KeyIndex,
     decisions: &'r mut KeyDecisions,
     /// What the other path would take for decoding so far: the same bodies are refused.
@@ -19,12 +23,51 @@ pub(super) struct Reading<'r> {
 
 impl<'r> Reading<'r> {
     pub(super) fn new(
-        redaction: &'r Redaction,
+        columns: Columns<'r>,
         index: &'r KeyIndex,
         decisions: &'r mut KeyDecisions,
-        weight_max: usize,
     ) -> Self {
-        Self { redaction, index, decisions, weight: 0, weight_max }
+        let weight_max = columns.limits.structures_bytes_max;
+        Self { columns, index, decisions, weight: 0, weight_max }
+    }
+
+    /// What was written and remembered; nothing of it is forgotten before [`Self::make_room`].
+    pub(super) fn memo(&self) -> &Memo {
+        &self.decisions.attributes
+    }
+
+    /// What was written, for a row.
+    pub(super) fn memos(&mut self) -> Memos<'_> {
+        let KeyDecisions { attributes, titles, .. } = &mut *self.decisions;
+        Memos { attributes, titles }
+    }
+
+    /// Forgets what was written if there is too much of it. What was read before MUST NOT be
+    /// written after.
+    pub(super) fn make_room(&mut self) {
+        self.decisions.attributes.make_room();
+    }
+
+    /// Looks for an attribute that was written before.
+    #[inline]
+    pub(super) fn seek(&mut self, message: &[u8]) -> Sought {
+        self.decisions.attributes.seek(message)
+    }
+
+    /// Writes an attribute to be found from now on, if it may be kept.
+    pub(super) fn keep(
+        &mut self,
+        source: (&[u8], u64),
+        parsed: &Parsed<'_>,
+        weight: usize,
+    ) -> Option<Written> {
+        let columns = self.columns;
+        self.decisions.attributes.keep(source, |out| {
+            let mut losses = RowLosses::default();
+            let text_bytes = columns.put_parsed(parsed, &mut losses, out);
+            let Losses { redacted, cut } = losses.losses;
+            Counts { text_bytes, weight, redacted, cut }
+        })
     }
 
     /// Adds weight; too much is left to the other path to refuse.
@@ -69,7 +112,7 @@ impl<'r> Reading<'r> {
     /// What the key of an attribute decides.
     #[inline]
     pub(super) fn decide(&mut self, key: &[u8]) -> Result<Decision, Odd> {
-        self.decisions.of(key, self.redaction, self.index)
+        self.decisions.of(key, self.columns.redaction, self.index)
     }
 
     /// Passes by a field that is not known.

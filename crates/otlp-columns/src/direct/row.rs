@@ -5,6 +5,7 @@ use order_store::row_binary::{Value as _, put_length};
 
 use super::attribute::Attribute;
 use super::cells::HexId;
+use super::memo::Memo;
 use super::shared::{GroupParts, ScopeParts};
 use super::span::{SpanParts, StatusPart};
 use crate::attributes::RowLosses;
@@ -42,6 +43,7 @@ impl Prefix {
         mapping: &mut Mapping<'_>,
         service: &str,
         parts: &GroupParts<'_>,
+        memo: &Memo,
     ) {
         let columns = mapping.columns();
         let mut losses = RowLosses::default();
@@ -52,7 +54,7 @@ impl Prefix {
         self.service.put(&mut self.bytes);
         // It is a column of log records only; what is cut is counted all the same.
         let schema_url = text::within(parts.schema_url, value_bytes_max, &mut losses.losses);
-        let map = columns.put_map(&parts.resource, &mut losses, &mut self.bytes);
+        let map = columns.put_map(&parts.resource, memo, &mut losses, &mut self.bytes);
         let attributes = map.close(losses.notes(), &mut self.bytes);
         self.resource_charge = self.service.len() + schema_url.len() + attributes;
         losses.tally(&mut mapping.out.tally);
@@ -81,11 +83,22 @@ impl Prefix {
     }
 }
 
+/// What was written before.
+pub(super) struct Memos<'m> {
+    pub(super) attributes: &'m Memo,
+    pub(super) titles: &'m mut Memo,
+}
+
 /// Writes the row of a span that is kept.
-pub(super) fn put(mapping: &mut Mapping<'_>, span: &SpanParts<'_>, ids: &Ids, prefix: &Prefix) {
+pub(super) fn put(
+    mapping: &mut Mapping<'_>,
+    span: &SpanParts<'_>,
+    ids: &Ids,
+    (prefix, memos): (&Prefix, &mut Memos<'_>),
+) {
     let mut rows = std::mem::take(&mut mapping.out.batch.span_rows);
     let mut charge = Charge { shared: prefix.charge, ..Charge::default() };
-    rows.push(|out| put_columns(mapping, span, ids, prefix, &mut charge, out));
+    rows.push(|out| put_columns(mapping, span, ids, (prefix, memos), &mut charge, out));
     mapping.out.batch.span_rows = rows;
     mapping.charged_bytes += charge.bytes();
     mapping.out.tally.spans += 1;
@@ -95,7 +108,7 @@ fn put_columns(
     mapping: &mut Mapping<'_>,
     span: &SpanParts<'_>,
     ids: &Ids,
-    prefix: &Prefix,
+    (prefix, memos): (&Prefix, &mut Memos<'_>),
     charge: &mut Charge,
     out: &mut Vec<u8>,
 ) {
@@ -107,16 +120,16 @@ fn put_columns(
     ids.span.put(out);
     put_id::<8, 16>(mapping, head.parent_span_id, out);
     charge.own += columns.put_name(head.trace_state, &mut losses, out);
-    charge.own += columns.put_title(head.name, &mut losses, out);
+    charge.own += columns.put_known_title(head.name, memos.titles, &mut losses, out);
     kind_name(head.kind).put(out);
     out.extend_from_slice(&prefix.bytes);
-    let map = columns.put_map(&span.attributes, &mut losses, out);
+    let map = columns.put_map(&span.attributes, memos.attributes, &mut losses, out);
     head.end_time_unix_nano.saturating_sub(head.start_time_unix_nano).put(out);
     let StatusPart { code, message } = head.status.unwrap_or_default();
     status_name(code).put(out);
     charge.own += columns.put_free(message, &mut losses, out);
-    let dropped_events = put_events(mapping, span, &mut losses, charge, out);
-    let dropped_links = put_links(mapping, span, &mut losses, charge, out);
+    let dropped_events = put_events(mapping, span, memos, (&mut losses, charge), out);
+    let dropped_links = put_links(mapping, span, memos, (&mut losses, charge), out);
     mapping.received_at.put(out);
     let dropped = [(DROPPED_EVENTS, dropped_events), (DROPPED_LINKS, dropped_links)];
     charge.own += map.close(dropped.into_iter().chain(losses.notes()), out);
@@ -143,8 +156,8 @@ fn put_id<const LENGTH: usize, const DIGITS: usize>(
 fn put_events(
     mapping: &mut Mapping<'_>,
     span: &SpanParts<'_>,
-    losses: &mut RowLosses,
-    charge: &mut Charge,
+    memos: &mut Memos<'_>,
+    (losses, charge): (&mut RowLosses, &mut Charge),
     out: &mut Vec<u8>,
 ) -> u64 {
     let columns = mapping.columns();
@@ -158,11 +171,11 @@ fn put_events(
     kept.iter().for_each(|event| time::from_otlp(event.time_unix_nano).put(out));
     put_length(kept.len(), out);
     for event in kept {
-        charge.own += columns.put_title(event.name, losses, out);
+        charge.own += columns.put_known_title(event.name, memos.titles, losses, out);
     }
     put_length(kept.len(), out);
     for event in kept {
-        put_inner(mapping, span.of_event(event), charge, out);
+        put_inner(mapping, span.of_event(event), memos, charge, out);
     }
     dropped
 }
@@ -171,8 +184,8 @@ fn put_events(
 fn put_links(
     mapping: &mut Mapping<'_>,
     span: &SpanParts<'_>,
-    losses: &mut RowLosses,
-    charge: &mut Charge,
+    memos: &Memos<'_>,
+    (losses, charge): (&mut RowLosses, &mut Charge),
     out: &mut Vec<u8>,
 ) -> u64 {
     let columns = mapping.columns();
@@ -192,7 +205,7 @@ fn put_links(
     }
     put_length(kept.len(), out);
     for link in kept {
-        put_inner(mapping, span.of_link(link), charge, out);
+        put_inner(mapping, span.of_link(link), memos, charge, out);
     }
     dropped
 }
@@ -201,11 +214,12 @@ fn put_links(
 fn put_inner(
     mapping: &mut Mapping<'_>,
     attributes: &[Attribute<'_>],
+    memos: &Memos<'_>,
     charge: &mut Charge,
     out: &mut Vec<u8>,
 ) {
     let mut losses = RowLosses::default();
-    let map = mapping.columns().put_map(attributes, &mut losses, out);
+    let map = mapping.columns().put_map(attributes, memos.attributes, &mut losses, out);
     charge.own += map.close(losses.notes(), out);
     charge.parts += 1;
     losses.tally(&mut mapping.out.tally);
