@@ -20,8 +20,8 @@ mod neighbourhood;
 pub mod stitcher;
 pub mod read;
 
-pub use encoded_rows::EncodedRows;
 pub use connection::{ReadStatus, ReplicaSettings, Store, StoreSettings};
+pub use encoded_rows::EncodedRows;
 pub use error::StoreError;
 pub use names::Names;
 pub use read::Reader;

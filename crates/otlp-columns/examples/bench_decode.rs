@@ -47,7 +47,8 @@ fn main() {
 
     let spans: u64 = bodies.iter().map(|body| direct(body).tally.spans).sum();
     let bytes: usize = bodies.iter().map(Bytes::len).sum();
-    let row_bytes: usize = bodies.iter().map(|body| direct(body).batch.span_rows.bytes().len()).sum();
+    let row_bytes: usize =
+        bodies.iter().map(|body| direct(body).batch.span_rows.bytes().len()).sum();
     let facts: usize = bodies
         .iter()
         .map(|body| direct(body).batch)

@@ -65,7 +65,8 @@ fn main() {
         let body = request.encode_to_vec();
         let json = serde_json::to_vec(&request).unwrap();
         for round in 0..MUTATIONS {
-            let changed = if round == 0 { body.clone() } else { mutations::mutated(&body, &mut rng) };
+            let changed =
+                if round == 0 { body.clone() } else { mutations::mutated(&body, &mut rng) };
             let way = both_ways::check(&mappers[round % 2], &Bytes::from(changed));
             *ways.entry(format!("{way:?}")).or_default() += 1;
             *ways.entry(json_way(&mappers[round % 2], &json, round, &mut rng)).or_default() += 1;

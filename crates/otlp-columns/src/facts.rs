@@ -204,9 +204,8 @@ impl Facts {
         if named.orders.is_empty() {
             return;
         }
-        let known = |text: &str, values: [&'static str; 2]| {
-            values.into_iter().find(|value| *value == text)
-        };
+        let known =
+            |text: &str, values: [&'static str; 2]| values.into_iter().find(|value| *value == text);
         let kind = place
             .first(|set| known(set.kind.as_deref()?, [keys::KIND_CUSTOM, keys::KIND_READY_MADE]));
         let channel = place

@@ -9,8 +9,8 @@ use order_model::Lifecycle;
 use order_store::rows::Attributes;
 
 use crate::attributes::{Columns, RowLosses, bytes_of};
-use crate::direct::DecisionPool;
 use crate::decode::{DecodeError, Decoded, Encoding, Request, Signal};
+use crate::direct::DecisionPool;
 use crate::facts::Facts;
 use crate::found::{Found, KeyIndex, Telling};
 use crate::limits::Limits;

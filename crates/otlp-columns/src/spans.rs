@@ -79,8 +79,7 @@ pub(crate) fn map_scope(mapping: &mut Mapping<'_>, origin: &Origin<'_>, scope_sp
             ..SpanRow::default()
         };
         let row = fill(mapping, row, span);
-        let charge =
-            Charge { shared: shared_bytes, own: own_bytes(&row), parts: parts_of(&row) };
+        let charge = Charge { shared: shared_bytes, own: own_bytes(&row), parts: parts_of(&row) };
         let bytes = charge.bytes();
         mapping.charged_bytes += bytes;
         mapping.out.row_bytes += bytes;

@@ -180,12 +180,7 @@ impl Columns<'_> {
     }
 
     #[inline]
-    fn put_key(
-        self,
-        attribute: &Parsed<'_>,
-        row: &mut RowLosses,
-        out: &mut Vec<u8>,
-    ) -> usize {
+    fn put_key(self, attribute: &Parsed<'_>, row: &mut RowLosses, out: &mut Vec<u8>) -> usize {
         let key_bytes_max = self.limits.key_bytes_max;
         let key = if attribute.key.len() > key_bytes_max {
             text::within(attribute.key_text(), key_bytes_max, &mut row.losses).as_bytes()
@@ -198,12 +193,7 @@ impl Columns<'_> {
 
     /// As [`text::Writer::text`].
     #[inline]
-    fn put_value(
-        self,
-        attribute: &Parsed<'_>,
-        row: &mut RowLosses,
-        out: &mut Vec<u8>,
-    ) -> usize {
+    fn put_value(self, attribute: &Parsed<'_>, row: &mut RowLosses, out: &mut Vec<u8>) -> usize {
         let verdict = attribute.decision.verdict;
         match &attribute.value {
             Content::Nothing => self.put_name("", row, out),

@@ -154,9 +154,7 @@ mod tests {
 
     fn write(memo: &mut Memo, source: &str) -> String {
         match memo.seek(source.as_bytes()) {
-            Sought::Known(written) => {
-                String::from_utf8(memo.bytes(&written).to_vec()).unwrap()
-            }
+            Sought::Known(written) => String::from_utf8(memo.bytes(&written).to_vec()).unwrap(),
             Sought::Again(hash) => {
                 let redacted = u64::from(source == "secret");
                 let kept = memo.keep((source.as_bytes(), hash), |out| {

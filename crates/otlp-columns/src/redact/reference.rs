@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::sql::{comment_bytes, dollar_quoted_bytes, double_quoted_bytes, drop_prefix, quoted_bytes};
+use super::sql::{
+    comment_bytes, dollar_quoted_bytes, double_quoted_bytes, drop_prefix, quoted_bytes,
+};
 use super::{free_text, sql, url};
 
 fn cut_sql(sql: &str) -> Option<String> {
@@ -51,9 +53,38 @@ fn is_suspicious(text: &str) -> bool {
 fn text() -> impl Strategy<Value = String> {
     let part = prop_oneof![
         prop::sample::select(vec![
-            "://", ":", "//", "'", "\"", "$", "$t$", "--", "/*", "*/", "-", "/", "\\", "\n", "?", "@",
-            "Bearer ", "bEARER ", "basic ", "BASIC", "eyJ", "J", " ", "values", "in (", "=", "N'", "é",
-            "1", "a1", "123456789", "я",
+            "://",
+            ":",
+            "//",
+            "'",
+            "\"",
+            "$",
+            "$t$",
+            "--",
+            "/*",
+            "*/",
+            "-",
+            "/",
+            "\\",
+            "\n",
+            "?",
+            "@",
+            "Bearer ",
+            "bEARER ",
+            "basic ",
+            "BASIC",
+            "eyJ",
+            "J",
+            " ",
+            "values",
+            "in (",
+            "=",
+            "N'",
+            "é",
+            "1",
+            "a1",
+            "123456789",
+            "я",
         ])
         .prop_map(str::to_owned),
         "[a-z0-9A-Z ]{1,3}",
