@@ -9,6 +9,7 @@ pub mod error;
 pub mod connection;
 pub mod row_binary;
 pub mod encoded_rows;
+mod touched;
 pub mod rows;
 pub mod record;
 mod names;

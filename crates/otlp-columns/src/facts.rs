@@ -15,6 +15,7 @@ use order_store::rows::{
     Batch, HeartbeatRow, OrderAliasRow, OrderEventParts, OrderEventRow, OrderTraceRow, TraceLinkRow,
 };
 
+use crate::evidence::{Evidence, SignalFact};
 use crate::found::Found;
 use crate::place::{Named, Place};
 
@@ -27,23 +28,6 @@ const NANOS_PER_MINUTE: i64 = 60_000_000_000;
 /// Charged for a fact that folds into another: a request of nothing but repeats takes no memory,
 /// and must come to an end all the same.
 const REPEAT_BYTES: usize = 32;
-
-/// A signal of an order, before it is known of which.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct SignalFact<'a> {
-    /// `order_model::keys::SIGNAL_*`.
-    pub(crate) signal: &'static str,
-    /// The stage, or the destination of a message, or empty.
-    pub(crate) stage: &'a str,
-    /// When.
-    pub(crate) event_time: UnixNanos,
-    /// `span`, `span_event`, `log` or `rule`.
-    pub(crate) form: &'static str,
-    /// Name of the rule, or empty.
-    pub(crate) rule: &'a str,
-    /// Text of an error that stands outside attributes, or empty.
-    pub(crate) error: &'a str,
-}
 
 /// When a span or log that names orders began and ended, and whether messages or links meet it.
 #[derive(Debug, Clone, Copy)]
@@ -373,42 +357,6 @@ impl Facts {
 
 fn attempt(place: &Place<'_>) -> u32 {
     place.first(|set| set.attempt).unwrap_or(0)
-}
-
-/// What the page shows beside a signal.
-struct Evidence<'a> {
-    entries: [(&'static str, Cow<'a, str>); EVIDENCE_MAX],
-    count: usize,
-}
-
-/// Entries of the evidence of a signal.
-const EVIDENCE_MAX: usize = 8;
-
-impl<'a> Evidence<'a> {
-    fn of(place: &Place<'a>, fact: &SignalFact<'a>) -> Self {
-        let error = place.first(|set| set.error.as_deref()).unwrap_or(fact.error);
-        let said = [
-            ("form", fact.form),
-            ("rule", fact.rule),
-            ("name", place.name),
-            ("host", place.first(|set| set.host.as_deref()).unwrap_or("")),
-            ("worker", place.first(|set| set.worker.as_deref()).unwrap_or("")),
-            ("queue", place.first(|set| set.queue.as_deref()).unwrap_or("")),
-            ("message_id", place.first(|set| set.message_id.as_deref()).unwrap_or("")),
-            ("error", error),
-        ];
-        let mut evidence =
-            Self { entries: [const { ("", Cow::Borrowed("")) }; EVIDENCE_MAX], count: 0 };
-        for (key, value) in said.into_iter().filter(|(_, value)| !value.is_empty()) {
-            evidence.entries[evidence.count] = (key, crate::found::evidence(key, value));
-            evidence.count += 1;
-        }
-        evidence
-    }
-
-    fn entries(&self) -> &[(&'static str, Cow<'a, str>)] {
-        &self.entries[..self.count]
-    }
 }
 
 /// A row of its own.

@@ -15,11 +15,6 @@ use crate::value::{ValueView, value_of};
 
 /// Bytes of a stage, kind, channel or another short text; longer ones are no such text.
 const WORD_BYTES_MAX: usize = 200;
-/// Bytes of an error text kept as evidence; longer ones are cut.
-const EVIDENCE_BYTES_MAX: usize = 1_000;
-/// Bytes of a text read for its evidence, so that nothing to redact is cut in half.
-const EVIDENCE_READ_BYTES_MAX: usize = 4_000;
-
 /// Keys of the conventions: evidence beside a signal, and what a span or log record is.
 const STANDARD_KEYS: &[(&str, Role)] = &[
     (keys::SERVICE_NAME, Role::Service),
@@ -315,23 +310,6 @@ fn lower(text: Cow<'_, str>) -> Cow<'_, str> {
     if is_lower { text } else { Cow::Owned(text.to_lowercase()) }
 }
 
-/// A text fit for an evidence column: without persons and secrets, and short enough. The row of
-/// the span or log record that says it counts the redaction.
-pub(crate) fn evidence<'a>(key: &str, text: &'a str) -> Cow<'a, str> {
-    let short = |text: &str| text.floor_char_boundary(EVIDENCE_BYTES_MAX);
-    if !matches!(key, "name" | "error") {
-        return Cow::Borrowed(&text[..short(text)]);
-    }
-    let read = &text[..text.floor_char_boundary(EVIDENCE_READ_BYTES_MAX)];
-    match crate::redact::mended_name(read) {
-        Some(mut mended) => {
-            mended.truncate(short(&mended));
-            Cow::Owned(mended)
-        }
-        None => Cow::Borrowed(&read[..short(read)]),
-    }
-}
-
 fn length_bit(key: &str) -> u128 {
     1 << key.len().min(127)
 }
@@ -363,64 +341,4 @@ fn is_word(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue};
-
-    use super::*;
-
-    fn any(value: Value) -> AnyValue {
-        AnyValue { value: Some(value) }
-    }
-
-    fn text(value: &str) -> Value {
-        Value::StringValue(value.to_owned())
-    }
-
-    fn read(pairs: Vec<(&str, Value)>) -> Found<'static> {
-        let redaction = Redaction::with(&["order.partner.*".into()]).unwrap();
-        let index = KeyIndex::new(&Lifecycle::default(), &redaction, &Limits::default());
-        let pairs: Vec<KeyValue> = pairs
-            .into_iter()
-            .map(|(key, value)| KeyValue {
-                key: key.to_owned(),
-                value: Some(any(value)),
-                ..KeyValue::default()
-            })
-            .collect();
-        // The test ends before this is missed.
-        index.read(pairs.leak())
-    }
-
-    #[test]
-    fn the_first_spelling_that_has_a_value_wins() {
-        for (pairs, expected) in [
-            (vec![("orderId", text("B")), ("order.id", text("A"))], vec!["A"]),
-            (vec![("order.id", text(" ")), ("orderId", text("B"))], vec!["B"]),
-            (vec![("order.id", Value::IntValue(42))], vec!["42"]),
-            (vec![("order.id", text("A")), ("order.id", text("B"))], vec!["A"]),
-            (vec![("Order.Id", text("A"))], vec![]),
-        ] {
-            assert_eq!(read(pairs.clone()).order_ids, expected, "{pairs:?}");
-        }
-    }
-
-    #[test]
-    fn an_array_names_several_orders_and_refused_ids_are_counted() {
-        let values = vec![any(text("A")), any(Value::IntValue(2)), any(text("")), any(text("A"))];
-        let found = read(vec![("order.id", Value::ArrayValue(ArrayValue { values }))]);
-        assert_eq!(found.order_ids, ["A", "2"]);
-        assert_eq!(found.refused_order_ids, 1);
-        assert_eq!(read(vec![("order.id", text(&"x".repeat(201)))]).refused_order_ids, 1);
-    }
-
-    #[test]
-    fn a_key_that_must_not_be_stored_is_not_read() {
-        let found = read(vec![
-            ("order.partner.number", text("secret")),
-            ("calc.attempt", text("2")),
-            ("order.kind", text("Ready_Made")),
-        ]);
-        assert_eq!(found.numbers, [""; 0]);
-        assert_eq!((found.attempt, found.kind.as_deref()), (Some(2), Some("ready_made")));
-    }
-}
+mod tests;

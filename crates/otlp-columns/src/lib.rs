@@ -17,6 +17,7 @@ mod attributes;
 mod value;
 mod found;
 mod place;
+mod evidence;
 mod facts;
 pub mod mapped;
 mod span_facts;

@@ -5,7 +5,8 @@ use order_model::{keys, time};
 use order_store::rows::{Attributes, LogRow};
 
 use crate::attributes::{RowLosses, bytes_of};
-use crate::facts::{NamingFact, SignalFact};
+use crate::evidence::SignalFact;
+use crate::facts::NamingFact;
 use crate::found::Found;
 use crate::mapped::Rejection;
 use crate::mapper::{Mapping, Origin};

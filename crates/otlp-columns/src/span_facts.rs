@@ -8,7 +8,8 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use order_model::lifecycle::{RuleSignal, SpanMoment};
 use order_model::{Lifecycle, UnixNanos, keys, time};
 
-use crate::facts::{Facts, NamingFact, SignalFact};
+use crate::evidence::SignalFact;
+use crate::facts::{Facts, NamingFact};
 use crate::found::Found;
 use crate::mapper::Mapping;
 use crate::place::Place;

@@ -8,9 +8,9 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 /// Bytes of what is looked up; what is longer is written anew each time.
 const SOURCE_BYTES_MAX: usize = 256;
 /// Entries that are kept; when there are more, all are forgotten.
-const ENTRIES_MAX: usize = 8_192;
+const ENTRIES_MAX: usize = 4_096;
 /// Bytes that are kept, likewise.
-const BYTES_MAX: usize = 2 << 20;
+const BYTES_MAX: usize = 512 << 10;
 /// Places in which it is noted that something was seen once.
 const SEEN_PLACES: usize = 4_096;
 

@@ -1,11 +1,12 @@
-//! Decisions on keys that outlive a request, so that a small request need not make them anew.
+//! Decisions and memos that outlive a request, so that a small request need not make them anew.
 
 use std::sync::{Mutex, PoisonError};
 
 use super::keys::KeyDecisions;
 
-/// Sets that are kept; as many requests as this are mapped at once without judging keys anew.
-const SETS_MAX: usize = 16;
+/// Sets that are kept, of at most some three megabytes each; as many requests as this are mapped
+/// at once without judging keys anew.
+const SETS_MAX: usize = 8;
 
 /// Sets of decisions that no request uses. A set holds for the rules that the pool belongs to.
 #[derive(Debug, Default)]
