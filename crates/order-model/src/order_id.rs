@@ -34,6 +34,14 @@ impl OrderId {
     /// # Errors
     /// [`NotAnOrderId`] says why the text is none.
     pub fn parse(text: &str) -> Result<Self, NotAnOrderId> {
+        Self::trimmed(text).map(|id| Self(id.to_owned()))
+    }
+
+    /// The id within `text`, as it stands there.
+    ///
+    /// # Errors
+    /// [`NotAnOrderId`] says why the text is none.
+    pub fn trimmed(text: &str) -> Result<&str, NotAnOrderId> {
         let text = text.trim();
         if text.is_empty() {
             return Err(NotAnOrderId::Empty);
@@ -41,13 +49,14 @@ impl OrderId {
         if text.len() > ORDER_ID_BYTES_MAX {
             return Err(NotAnOrderId::TooLong);
         }
-        if text.chars().any(|c| c.is_control() || turns_direction(c)) {
+        let is_plain = text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+        if !is_plain && text.chars().any(|c| c.is_control() || turns_direction(c)) {
             return Err(NotAnOrderId::Control);
         }
         if matches!(text, "." | "..") {
             return Err(NotAnOrderId::Dots);
         }
-        Ok(Self(text.to_owned()))
+        Ok(text)
     }
 
     /// The id as written.

@@ -7,8 +7,10 @@
 
 pub mod error;
 pub mod connection;
+pub mod row_binary;
+pub mod encoded_rows;
+mod touched;
 pub mod rows;
-mod row_binary;
 pub mod record;
 mod names;
 pub mod cluster;
@@ -20,6 +22,7 @@ pub mod stitcher;
 pub mod read;
 
 pub use connection::{ReadStatus, ReplicaSettings, Store, StoreSettings};
+pub use encoded_rows::EncodedRows;
 pub use error::StoreError;
 pub use names::Names;
 pub use read::Reader;

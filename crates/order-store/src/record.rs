@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
+use crate::encoded_rows::EncodedRows;
 use crate::row_binary::{TableRow, Value, take_text};
 use crate::rows::metrics::{ExponentialHistogramRow, GaugeRow, HistogramRow, SumRow, SummaryRow};
 use crate::rows::{
@@ -161,10 +162,12 @@ pub fn write(batch: &Batch, bytes_max: usize) -> Vec<Bytes> {
     }
     writing.rows(Table::OrderTraces, &batch.order_traces);
     writing.rows(Table::OrderEvents, &batch.order_events);
+    writing.finished(Table::OrderEvents, &batch.order_event_rows);
     writing.rows(Table::OrderHeartbeats, &batch.order_heartbeats);
     writing.rows(Table::TraceLinks, &batch.trace_links);
     writing.rows(Table::OrderAliases, &batch.order_aliases);
     writing.rows(Table::Spans, &batch.spans);
+    writing.finished(Table::Spans, &batch.span_rows);
     writing.rows(Table::Logs, &batch.logs);
     writing.rows(Table::Gauges, &batch.metrics.gauges);
     writing.rows(Table::Sums, &batch.metrics.sums);
@@ -193,22 +196,46 @@ impl Writing {
     ) {
         let mut items = items.into_iter().peekable();
         while items.peek().is_some() {
-            let head = self.open.len();
-            self.open.push(kind);
-            self.open.extend_from_slice(&[0; SECTION_HEAD_BYTES - 1]);
+            let head = self.begin(kind);
             let mut count = 0_u32;
             while let Some(item) = items.next_if(|_| count == 0 || self.open.len() < self.bytes_max)
             {
                 put(item, &mut self.open);
                 count += 1;
             }
-            let bytes = self.open.len() - head - SECTION_HEAD_BYTES;
-            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-            self.open[head + 1..head + 5].copy_from_slice(&count.to_le_bytes());
-            self.open[head + 5..head + 9].copy_from_slice(&bytes.to_le_bytes());
-            if self.open.len() >= self.bytes_max {
-                self.records.push(std::mem::replace(&mut self.open, vec![VERSION]).into());
-            }
+            self.close(head, count);
+        }
+    }
+
+    /// Rows that need only be copied.
+    fn finished(&mut self, table: Table, rows: &EncodedRows) {
+        let mut first = 0;
+        while first < rows.len() {
+            let head = self.begin(table as u8);
+            let room = self.bytes_max.saturating_sub(self.open.len());
+            let (count, bytes) = rows.take(first, room);
+            self.open.extend_from_slice(bytes);
+            first += count;
+            self.close(head, u32::try_from(count).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// Begins a section; returns where.
+    fn begin(&mut self, kind: u8) -> usize {
+        let head = self.open.len();
+        self.open.push(kind);
+        self.open.extend_from_slice(&[0; SECTION_HEAD_BYTES - 1]);
+        head
+    }
+
+    /// Ends the section that began at `head`, and the record if it is long enough.
+    fn close(&mut self, head: usize, count: u32) {
+        let bytes = self.open.len() - head - SECTION_HEAD_BYTES;
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.open[head + 1..head + 5].copy_from_slice(&count.to_le_bytes());
+        self.open[head + 5..head + 9].copy_from_slice(&bytes.to_le_bytes());
+        if self.open.len() >= self.bytes_max {
+            self.records.push(std::mem::replace(&mut self.open, vec![VERSION]).into());
         }
     }
 
@@ -359,6 +386,24 @@ mod tests {
                     assert_eq!(split.count(table), block.count(table), "{table:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn finished_rows_are_written_as_those_that_are_not() {
+        let batch = batch(300);
+        let carriers = batch.order_events.iter().map(|row| row.carrier.clone());
+        let finished = Batch {
+            spans: Vec::new(),
+            span_rows: EncodedRows::of(&batch.spans),
+            order_events: Vec::new(),
+            order_event_rows: EncodedRows::of(&batch.order_events),
+            order_event_carriers: carriers.collect(),
+            ..batch.clone()
+        };
+        assert_eq!(finished.rows(), batch.rows());
+        for bytes_max in [1, 100, 2_000, usize::MAX] {
+            assert_eq!(write(&finished, bytes_max), write(&batch, bytes_max), "{bytes_max}");
         }
     }
 

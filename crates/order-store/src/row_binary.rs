@@ -3,17 +3,21 @@
 //! <https://clickhouse.com/docs/interfaces/formats/RowBinary>: numbers little-endian, texts and
 //! arrays with their length as LEB128 before them, a map as an array of pairs.
 
+use std::borrow::Cow;
+
 use crate::rows::{
-    HeartbeatRow, LogRow, OrderAliasRow, OrderEventRow, OrderTraceRow, SpanRow, TraceLinkRow,
+    HeartbeatRow, LogRow, OrderAliasRow, OrderEventParts, OrderEventRow, OrderTraceRow, SpanRow,
+    TraceLinkRow,
 };
 
 /// A value of a column.
-pub(crate) trait Value {
+pub trait Value {
+    /// Appends the value.
     fn put(&self, out: &mut Vec<u8>);
 }
 
 /// A row of a table, its columns in a fixed order.
-pub(crate) trait TableRow {
+pub trait TableRow {
     /// The columns.
     const COLUMNS: &'static [&'static str];
 
@@ -21,8 +25,9 @@ pub(crate) trait TableRow {
     fn put(&self, out: &mut Vec<u8>);
 }
 
-/// A length before a text or an array.
-pub(crate) fn put_length(mut length: usize, out: &mut Vec<u8>) {
+/// Appends a length, as it stands before a text or an array.
+#[inline]
+pub fn put_length(mut length: usize, out: &mut Vec<u8>) {
     while length >= 0x80 {
         #[expect(clippy::cast_possible_truncation, reason = "the low seven bits are meant")]
         out.push(length as u8 | 0x80);
@@ -85,10 +90,28 @@ impl Value for String {
     }
 }
 
-impl<T: Value> Value for Vec<T> {
+impl Value for Cow<'_, str> {
+    fn put(&self, out: &mut Vec<u8>) {
+        str::put(self, out);
+    }
+}
+
+impl<T: Value + ?Sized> Value for &T {
+    fn put(&self, out: &mut Vec<u8>) {
+        T::put(self, out);
+    }
+}
+
+impl<T: Value> Value for [T] {
     fn put(&self, out: &mut Vec<u8>) {
         put_length(self.len(), out);
         self.iter().for_each(|value| value.put(out));
+    }
+}
+
+impl<T: Value> Value for Vec<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.as_slice().put(out);
     }
 }
 
@@ -109,6 +132,10 @@ macro_rules! columns {
                 $(self.$($field).+.put(out);)*
             }
         }
+    };
+    ($row:ty, $borrowed:ty: $($columns:tt)*) => {
+        columns! { $row: $($columns)* }
+        columns! { $borrowed: $($columns)* }
     };
 }
 
@@ -160,7 +187,7 @@ columns! { LogRow:
     "ReceivedAt" = received_at,
 }
 
-columns! { OrderEventRow:
+columns! { OrderEventRow, OrderEventParts<'_>:
     "OrderId" = order_id,
     "Carrier" = carrier,
     "Signal" = signal,

@@ -5,6 +5,7 @@
 
 pub mod metrics;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use clickhouse::Row;
@@ -12,6 +13,8 @@ use order_model::graph::message_carrier;
 use order_model::keys::ALIAS_MESSAGE_ID;
 use serde::{Deserialize, Serialize};
 
+use crate::encoded_rows::EncodedRows;
+pub use crate::touched::Touched;
 use metrics::Metrics;
 
 /// A map column: `Map(LowCardinality(String), String)`.
@@ -147,6 +150,33 @@ pub struct OrderEventRow {
     pub evidence: Attributes,
 }
 
+/// A row of `order_events`, borrowed: to be written and not kept.
+#[derive(Debug, Clone, Copy)]
+pub struct OrderEventParts<'a> {
+    /// As in [`OrderEventRow`], like all that follow.
+    pub order_id: &'a str,
+    /// What tells the order when none is named.
+    pub carrier: &'a str,
+    /// What was signalled.
+    pub signal: &'a str,
+    /// The stage, or the destination of a message.
+    pub stage: &'a str,
+    /// When, by the clock of the source.
+    pub event_time: i64,
+    /// When the collector received it, milliseconds.
+    pub received_at: i64,
+    /// `service.name`.
+    pub source: &'a str,
+    /// Trace it came in, or empty.
+    pub trace_id: &'a str,
+    /// Span it came in, or empty.
+    pub span_id: &'a str,
+    /// Attempt of a calculation, 0 when not said.
+    pub attempt: u32,
+    /// What the page shows.
+    pub evidence: &'a [(&'a str, Cow<'a, str>)],
+}
+
 /// A row of `order_heartbeats`: long work on an order is alive. Rows of one (order, carrier,
 /// source, worker, attempt) fold to the latest.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Row, Serialize, Deserialize)]
@@ -238,12 +268,18 @@ pub struct OrderAliasRow {
 pub struct Batch {
     /// Spans.
     pub spans: Vec<SpanRow>,
+    /// More spans, which were never such rows: they are finished already.
+    pub span_rows: EncodedRows,
     /// Log records.
     pub logs: Vec<LogRow>,
     /// Data points of metrics.
     pub metrics: Metrics,
     /// Signals of orders.
     pub order_events: Vec<OrderEventRow>,
+    /// More signals, finished already. The orders that they name MUST stand in `order_traces`.
+    pub order_event_rows: EncodedRows,
+    /// The carriers of those of them that name no order.
+    pub order_event_carriers: BTreeSet<String>,
     /// Signs of life.
     pub order_heartbeats: Vec<HeartbeatRow>,
     /// Traces that name orders.
@@ -258,9 +294,12 @@ impl Batch {
     /// Adds the rows of `other`.
     pub fn append(&mut self, mut other: Self) {
         self.spans.append(&mut other.spans);
+        self.span_rows.append(&mut other.span_rows);
         self.logs.append(&mut other.logs);
         self.metrics.append(other.metrics);
         self.order_events.append(&mut other.order_events);
+        self.order_event_rows.append(&mut other.order_event_rows);
+        self.order_event_carriers.append(&mut other.order_event_carriers);
         self.order_heartbeats.append(&mut other.order_heartbeats);
         self.order_traces.append(&mut other.order_traces);
         self.trace_links.append(&mut other.trace_links);
@@ -271,9 +310,11 @@ impl Batch {
     #[must_use]
     pub fn rows(&self) -> usize {
         self.spans.len()
+            + self.span_rows.len()
             + self.logs.len()
             + self.metrics.len()
             + self.order_events.len()
+            + self.order_event_rows.len()
             + self.order_heartbeats.len()
             + self.order_traces.len()
             + self.trace_links.len()
@@ -286,13 +327,13 @@ impl Batch {
     pub fn touched(&self) -> Touched {
         let mut touched = Touched::default();
         for row in &self.order_traces {
-            touched.orders.insert(row.order_id.clone());
+            add_once(&mut touched.orders, &row.order_id);
             if !row.trace_id.is_empty() {
-                touched.named.insert(row.trace_id.clone());
+                add_once(&mut touched.named, &row.trace_id);
             }
         }
         for row in &self.order_aliases {
-            touched.orders.insert(row.order_id.clone());
+            add_once(&mut touched.orders, &row.order_id);
             if row.alias_kind == ALIAS_MESSAGE_ID {
                 touched.named.insert(message_carrier(&row.alias));
             }
@@ -301,63 +342,21 @@ impl Batch {
         let beats = self.order_heartbeats.iter().map(|row| (&row.order_id, &row.carrier));
         for (order_id, carrier) in events.chain(beats) {
             if order_id.is_empty() {
-                touched.carriers.insert(carrier.clone());
+                add_once(&mut touched.carriers, carrier);
             } else {
-                touched.orders.insert(order_id.clone());
+                add_once(&mut touched.orders, order_id);
             }
         }
+        touched.carriers.extend(self.order_event_carriers.iter().cloned());
         // The far end is found over the link, and there only the orders that the link meets.
         touched.carriers.extend(self.trace_links.iter().map(|row| row.trace_id.clone()));
         touched
     }
 }
 
-/// Orders and carriers whose state must be derived again.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Touched {
-    /// Orders named.
-    pub orders: BTreeSet<String>,
-    /// Carriers that got facts without an order, or links: their orders, and those near them.
-    pub carriers: BTreeSet<String>,
-    /// Carriers that were named: orders near them, which may have held them for their own.
-    pub named: BTreeSet<String>,
-}
-
-impl Touched {
-    /// Adds what `other` touches.
-    pub fn merge(&mut self, mut other: Self) {
-        self.orders.append(&mut other.orders);
-        self.carriers.append(&mut other.carriers);
-        self.named.append(&mut other.named);
-    }
-
-    /// Number of ids.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.orders.len() + self.carriers.len() + self.named.len()
-    }
-
-    /// Whether nothing is touched.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Takes at most `ids_max` ids out: orders first, then carriers.
-    #[must_use]
-    pub fn take(&mut self, ids_max: usize) -> Self {
-        let mut taken = Self::default();
-        while taken.len() < ids_max {
-            if let Some(order) = self.orders.pop_first() {
-                taken.orders.insert(order);
-            } else if let Some(carrier) = self.carriers.pop_first() {
-                taken.carriers.insert(carrier);
-            } else if let Some(carrier) = self.named.pop_first() {
-                taken.named.insert(carrier);
-            } else {
-                break;
-            }
-        }
-        taken
+/// Most ids are there already: only new ones are copied.
+fn add_once(ids: &mut BTreeSet<String>, id: &str) {
+    if !ids.contains(id) {
+        ids.insert(id.to_owned());
     }
 }

@@ -9,7 +9,7 @@ use crate::redact::{self, Redaction, Verdict};
 use crate::text::{self, Losses};
 
 /// Memory of an entry beyond its bytes: two `String`s and their allocations.
-const ENTRY_BYTES: usize = 80;
+pub(crate) const ENTRY_BYTES: usize = 80;
 
 /// Turns values into columns, within bounds; counts what it cuts and removes.
 #[derive(Debug, Clone, Copy)]
@@ -83,8 +83,19 @@ impl RowLosses {
 
     /// Shows the losses on the row and adds them to the tally.
     pub(crate) fn note(&self, columns: &mut Attributes, tally: &mut Tally) {
-        note_count(columns, DROPPED_ATTRIBUTES, self.dropped_attributes);
-        note_count(columns, CUT_VALUES, self.losses.cut);
+        for (key, count) in self.notes() {
+            note_count(columns, key, count);
+        }
+        self.tally(tally);
+    }
+
+    /// What is to be shown on the row, where it is not zero.
+    pub(crate) fn notes(&self) -> [(&'static str, u64); 2] {
+        [(DROPPED_ATTRIBUTES, self.dropped_attributes), (CUT_VALUES, self.losses.cut)]
+    }
+
+    /// Adds the losses to the tally.
+    pub(crate) fn tally(&self, tally: &mut Tally) {
         tally.dropped_attributes += self.dropped_attributes;
         tally.cut_values += self.losses.cut;
         tally.redacted_values += self.losses.redacted;

@@ -1,15 +1,21 @@
 //! Facts about orders, collected over one request: signals, signs of life, namings, aliases, links.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::hash::BuildHasher;
 
+use hashbrown::{DefaultHashBuilder, HashTable};
 use order_model::graph::message_carrier;
 use order_model::order_id::{ORDER_ID_BYTES_MAX, search_key};
 use order_model::time::NANOS_PER_MILLI;
 use order_model::{UnixNanos, keys};
+use order_store::EncodedRows;
+use order_store::row_binary::TableRow as _;
 use order_store::rows::{
-    Attributes, Batch, HeartbeatRow, OrderAliasRow, OrderEventRow, OrderTraceRow, TraceLinkRow,
+    Batch, HeartbeatRow, OrderAliasRow, OrderEventParts, OrderEventRow, OrderTraceRow, TraceLinkRow,
 };
 
+use crate::evidence::{Evidence, SignalFact};
 use crate::found::Found;
 use crate::place::{Named, Place};
 
@@ -23,23 +29,6 @@ const NANOS_PER_MINUTE: i64 = 60_000_000_000;
 /// and must come to an end all the same.
 const REPEAT_BYTES: usize = 32;
 
-/// A signal of an order, before it is known of which.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct SignalFact<'a> {
-    /// `order_model::keys::SIGNAL_*`.
-    pub(crate) signal: &'static str,
-    /// The stage, or the destination of a message, or empty.
-    pub(crate) stage: &'a str,
-    /// When.
-    pub(crate) event_time: UnixNanos,
-    /// `span`, `span_event`, `log` or `rule`.
-    pub(crate) form: &'static str,
-    /// Name of the rule, or empty.
-    pub(crate) rule: &'a str,
-    /// Text of an error that stands outside attributes, or empty.
-    pub(crate) error: &'a str,
-}
-
 /// When a span or log that names orders began and ended, and whether messages or links meet it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NamingFact {
@@ -51,8 +40,17 @@ pub(crate) struct NamingFact {
     pub(crate) of_span: bool,
 }
 
-/// Trace, span (or empty) and order of a naming.
-type NamingKey = (String, String, String);
+/// What a naming says beside the order and the span.
+#[derive(Debug, Clone, Copy)]
+struct Naming<'a> {
+    trace_id: &'a str,
+    provisional: u8,
+    start: UnixNanos,
+    end: UnixNanos,
+    has_model: u8,
+    kind: &'a str,
+    channel: &'a str,
+}
 
 /// Another name of an order, without what folds.
 #[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -79,11 +77,18 @@ struct LifeKey {
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
     received_at: i64,
+    /// Whether signals become finished rows at once.
+    finishes: bool,
     events: Vec<OrderEventRow>,
+    event_rows: EncodedRows,
+    /// Carriers of the signals in `event_rows` that name no order.
+    event_carriers: BTreeSet<String>,
     /// Signs of life, each with its latest moment.
     lives: BTreeMap<LifeKey, UnixNanos>,
     traces: Vec<OrderTraceRow>,
-    trace_at: HashMap<NamingKey, usize>,
+    /// Where in `traces` the row of a trace, span (or empty) and order stands.
+    trace_at: HashTable<usize>,
+    hashing: DefaultHashBuilder,
     links: Vec<TraceLinkRow>,
     /// Traces and the messages that they met without naming an order.
     met: HashSet<(String, String)>,
@@ -99,27 +104,41 @@ impl Facts {
         Self { received_at, ..Self::default() }
     }
 
+    /// Facts whose signals become finished rows: most are written, and never looked at again.
+    pub(crate) fn finishing(self) -> Self {
+        Self { finishes: true, ..self }
+    }
+
     /// A signal of the orders that the place names; of its carrier's orders when there are none.
     pub(crate) fn signal(&mut self, place: &Place<'_>, fact: &SignalFact<'_>) {
         let Some((orders, carrier)) = self.whose(place) else { return };
-        let evidence = evidence(place, fact);
+        let said = Evidence::of(place, fact);
+        let evidence = said.entries();
         let evidence_bytes: usize = evidence.iter().map(|(k, v)| k.len() + v.len() + 48).sum();
-        let row = OrderEventRow {
-            order_id: String::new(),
-            carrier,
-            signal: fact.signal.to_owned(),
-            stage: fact.stage.to_owned(),
+        let mut parts = OrderEventParts {
+            order_id: "",
+            carrier: &carrier,
+            signal: fact.signal,
+            stage: fact.stage,
             event_time: fact.event_time,
             received_at: self.received_at,
-            source: place.service.to_owned(),
-            trace_id: place.trace_id.to_owned(),
-            span_id: place.span_id.to_owned(),
+            source: place.service,
+            trace_id: place.trace_id,
+            span_id: place.span_id,
             attempt: attempt(place),
             evidence,
         };
         for order in orders {
-            self.bytes += ROW_BYTES + evidence_bytes + order.len() + row.carrier.len();
-            self.events.push(OrderEventRow { order_id: order.clone(), ..row.clone() });
+            self.bytes += ROW_BYTES + evidence_bytes + order.len() + carrier.len();
+            parts.order_id = order;
+            if self.finishes {
+                self.event_rows.push(|out| parts.put(out));
+            } else {
+                self.events.push(kept(&parts));
+            }
+        }
+        if self.finishes && !carrier.is_empty() && !self.event_carriers.contains(&carrier) {
+            self.event_carriers.insert(carrier);
         }
     }
 
@@ -130,7 +149,7 @@ impl Facts {
         let worker = worker.or_else(|| place.first(|set| set.host.as_deref())).unwrap_or("");
         for order in orders {
             let key = LifeKey {
-                order_id: order.clone(),
+                order_id: order.to_string(),
                 carrier: carrier.clone(),
                 source: place.service.to_owned(),
                 worker: worker.to_owned(),
@@ -152,9 +171,9 @@ impl Facts {
 
     /// The orders of a fact, or, as the only one, none and its carrier. Without either the fact
     /// is counted and goes no further.
-    fn whose<'a>(&mut self, place: &Place<'a>) -> Option<(&'a [String], String)> {
+    fn whose<'a>(&mut self, place: &Place<'a>) -> Option<(&'a [Cow<'a, str>], String)> {
         /// In place of orders that are not named.
-        const NOBODY: &[String] = &[String::new()];
+        const NOBODY: &[Cow<'static, str>] = &[Cow::Borrowed("")];
         let orders = place.named().orders;
         if !orders.is_empty() {
             return Some((orders, String::new()));
@@ -169,58 +188,74 @@ impl Facts {
         if named.orders.is_empty() {
             return;
         }
-        let known = |text: &str, values: [&str; 2]| values.contains(&text).then(|| text.to_owned());
+        let known =
+            |text: &str, values: [&'static str; 2]| values.into_iter().find(|value| *value == text);
         let kind = place
             .first(|set| known(set.kind.as_deref()?, [keys::KIND_CUSTOM, keys::KIND_READY_MADE]));
         let channel = place
             .first(|set| known(set.channel.as_deref()?, [keys::CHANNEL_B2C, keys::CHANNEL_B2B]));
-        let row = OrderTraceRow {
-            order_id: String::new(),
-            trace_id: place.trace_id.to_owned(),
-            span_id: String::new(),
+        let naming = Naming {
+            trace_id: place.trace_id,
             provisional: u8::from(named.provisional),
             start: fact.start.min(fact.end),
             end: fact.start.max(fact.end),
-            received_at: self.received_at,
             has_model: u8::from(place.first(|set| set.has_model.then_some(())).is_some()),
             kind: kind.unwrap_or_default(),
             channel: channel.unwrap_or_default(),
         };
         for order in named.orders {
-            let row = OrderTraceRow { order_id: order.clone(), ..row.clone() };
             if fact.of_span {
-                self.fold(OrderTraceRow { span_id: place.span_id.to_owned(), ..row.clone() });
+                self.fold(order, place.span_id, naming);
             }
-            self.fold(row);
+            self.fold(order, "", naming);
         }
     }
 
     /// Folds two namings of one order by one trace or span, whichever came first.
-    fn fold(&mut self, other: OrderTraceRow) {
-        let key = (other.trace_id.clone(), other.span_id.clone(), other.order_id.clone());
-        let Some(&at) = self.trace_at.get(&key) else {
-            self.bytes += ROW_BYTES + 2 * other.order_id.len();
-            self.trace_at.insert(key, self.traces.len());
-            self.traces.push(other);
+    fn fold(&mut self, order_id: &str, span_id: &str, other: Naming<'_>) {
+        let (traces, hashing) = (&self.traces, &self.hashing);
+        let hash = hashing.hash_one((other.trace_id, span_id, order_id));
+        let known = self.trace_at.find(hash, |at| {
+            let row = &traces[*at];
+            row.trace_id == other.trace_id && row.span_id == span_id && row.order_id == order_id
+        });
+        let Some(&at) = known else {
+            self.bytes += ROW_BYTES + 2 * order_id.len();
+            let rehash = |at: &usize| {
+                let row: &OrderTraceRow = &traces[*at];
+                hashing.hash_one((&*row.trace_id, &*row.span_id, &*row.order_id))
+            };
+            self.trace_at.insert_unique(hash, traces.len(), rehash);
+            self.traces.push(OrderTraceRow {
+                order_id: order_id.to_owned(),
+                trace_id: other.trace_id.to_owned(),
+                span_id: span_id.to_owned(),
+                provisional: other.provisional,
+                start: other.start,
+                end: other.end,
+                received_at: self.received_at,
+                has_model: other.has_model,
+                kind: other.kind.to_owned(),
+                channel: other.channel.to_owned(),
+            });
             return;
         };
         let row = &mut self.traces[at];
         row.provisional = row.provisional.min(other.provisional);
         row.start = row.start.min(other.start);
         row.end = row.end.max(other.end);
-        row.received_at = row.received_at.max(other.received_at);
         row.has_model = row.has_model.max(other.has_model);
-        if other.kind > row.kind {
-            row.kind = other.kind;
+        if *other.kind > *row.kind {
+            other.kind.clone_into(&mut row.kind);
         }
-        if other.channel > row.channel {
-            row.channel = other.channel;
+        if *other.channel > *row.channel {
+            other.channel.clone_into(&mut row.channel);
         }
     }
 
     /// The other names that `set`, one of the place's, gives to the orders that the place names.
     /// A message that comes with no order is met by the trace.
-    pub(crate) fn aliases(&mut self, set: &Found, place: &Place<'_>) {
+    pub(crate) fn aliases(&mut self, set: &Found<'_>, place: &Place<'_>) {
         let named = place.named();
         // A number that stands for its order is written where it stands, and with its partner.
         let is_shared = named.provisional && place.own.iter().all(|set| set.numbers.is_empty());
@@ -251,7 +286,7 @@ impl Facts {
             return;
         }
         for order in named.orders {
-            let (alias, scope, order_id) = (alias.to_owned(), scope.to_owned(), order.clone());
+            let (alias, scope, order_id) = (alias.to_owned(), scope.to_owned(), order.to_string());
             let bytes = ROW_BYTES + alias.len() + scope.len() + order.len();
             let key = AliasKey { alias_kind, alias, scope, order_id };
             self.bytes += REPEAT_BYTES;
@@ -309,6 +344,8 @@ impl Facts {
         });
         Batch {
             order_events: self.events,
+            order_event_rows: self.event_rows,
+            order_event_carriers: self.event_carriers,
             order_heartbeats: lives.collect(),
             order_traces: self.traces,
             trace_links: self.links,
@@ -322,18 +359,20 @@ fn attempt(place: &Place<'_>) -> u32 {
     place.first(|set| set.attempt).unwrap_or(0)
 }
 
-fn evidence(place: &Place<'_>, fact: &SignalFact<'_>) -> Attributes {
-    let error = place.first(|set| set.error.as_deref()).unwrap_or(fact.error);
-    let entries = [
-        ("form", fact.form),
-        ("rule", fact.rule),
-        ("name", place.name),
-        ("host", place.first(|set| set.host.as_deref()).unwrap_or("")),
-        ("worker", place.first(|set| set.worker.as_deref()).unwrap_or("")),
-        ("queue", place.first(|set| set.queue.as_deref()).unwrap_or("")),
-        ("message_id", place.first(|set| set.message_id.as_deref()).unwrap_or("")),
-        ("error", error),
-    ];
-    let said = entries.into_iter().filter(|(_, value)| !value.is_empty());
-    said.map(|(key, value)| (key.to_owned(), crate::found::evidence(key, value))).collect()
+/// A row of its own.
+fn kept(parts: &OrderEventParts<'_>) -> OrderEventRow {
+    let evidence = parts.evidence.iter().map(|(key, value)| ((*key).to_owned(), value.to_string()));
+    OrderEventRow {
+        order_id: parts.order_id.to_owned(),
+        carrier: parts.carrier.to_owned(),
+        signal: parts.signal.to_owned(),
+        stage: parts.stage.to_owned(),
+        event_time: parts.event_time,
+        received_at: parts.received_at,
+        source: parts.source.to_owned(),
+        trace_id: parts.trace_id.to_owned(),
+        span_id: parts.span_id.to_owned(),
+        attempt: parts.attempt,
+        evidence: evidence.collect(),
+    }
 }

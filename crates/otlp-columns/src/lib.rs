@@ -14,14 +14,17 @@ pub mod decode;
 pub mod redact;
 mod text;
 mod attributes;
+mod value;
 mod found;
 mod place;
+mod evidence;
 mod facts;
 pub mod mapped;
 mod span_facts;
 mod spans;
 mod logs;
 mod metrics;
+mod direct;
 mod mapper;
 #[cfg(test)]
 mod sample;

@@ -5,7 +5,8 @@ use order_model::{keys, time};
 use order_store::rows::{Attributes, LogRow};
 
 use crate::attributes::{RowLosses, bytes_of};
-use crate::facts::{NamingFact, SignalFact};
+use crate::evidence::SignalFact;
+use crate::facts::NamingFact;
 use crate::found::Found;
 use crate::mapped::Rejection;
 use crate::mapper::{Mapping, Origin};
@@ -17,21 +18,21 @@ const ROW_BYTES: usize = 512;
 const SEVERITY_MAX: i32 = 24;
 
 /// What the records of one scope share.
-struct Scope {
+struct Scope<'a> {
     name: String,
     version: String,
     schema_url: String,
     attributes: Attributes,
-    found: Found,
+    found: Found<'a>,
 }
 
 /// Maps the log records of one scope.
-pub(crate) fn map_scope(mapping: &mut Mapping<'_>, origin: &Origin, scope_logs: ScopeLogs) {
+pub(crate) fn map_scope(mapping: &mut Mapping<'_>, origin: &Origin<'_>, scope_logs: ScopeLogs) {
     let mut losses = RowLosses::default();
     let columns = mapping.columns();
     let scope = scope_logs.scope.unwrap_or_default();
     let found = mapping.read(&scope.attributes);
-    let mut attributes = columns.map(scope.attributes, &mut losses);
+    let mut attributes = columns.map(scope.attributes.clone(), &mut losses);
     losses.note(&mut attributes, &mut mapping.out.tally);
     let mut losses = RowLosses::default();
     let scope = Scope {
@@ -42,14 +43,18 @@ pub(crate) fn map_scope(mapping: &mut Mapping<'_>, origin: &Origin, scope_logs: 
         found,
     };
     mapping.count(&losses);
-    let shared_bytes = ROW_BYTES + origin.bytes + bytes_of(&scope.attributes);
+    let texts = [&scope.name, &scope.version, &scope.schema_url];
+    let texts_bytes = texts.into_iter().map(String::len).sum::<usize>();
+    let shared_bytes = ROW_BYTES + origin.bytes + texts_bytes + bytes_of(&scope.attributes);
     for record in scope_logs.log_records {
         if !mapping.has_room() {
             mapping.out.rejected.add(Rejection::Limit, &record.event_name);
             continue;
         }
         let row = map_record(mapping, origin, &scope, record);
-        mapping.out.row_bytes += shared_bytes + bytes_of(&row.log_attributes) + row.body.len();
+        let texts_bytes = row.body.len() + row.severity_text.len() + row.event_name.len();
+        let bytes = shared_bytes + bytes_of(&row.log_attributes) + texts_bytes;
+        mapping.charge(bytes);
         mapping.out.tally.logs += 1;
         mapping.out.batch.logs.push(row);
     }
@@ -57,8 +62,8 @@ pub(crate) fn map_scope(mapping: &mut Mapping<'_>, origin: &Origin, scope_logs: 
 
 fn map_record(
     mapping: &mut Mapping<'_>,
-    origin: &Origin,
-    scope: &Scope,
+    origin: &Origin<'_>,
+    scope: &Scope<'_>,
     record: LogRecord,
 ) -> LogRow {
     let trace_id = mapping.id_or_empty::<16>(&record.trace_id);
@@ -101,8 +106,8 @@ fn map_record(
 
 fn read_facts(
     mapping: &mut Mapping<'_>,
-    origin: &Origin,
-    scope: &Scope,
+    origin: &Origin<'_>,
+    scope: &Scope<'_>,
     record: &LogRecord,
     (trace_id, span_id, at): (&str, &str, i64),
 ) {

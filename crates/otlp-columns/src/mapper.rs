@@ -10,12 +10,13 @@ use order_store::rows::Attributes;
 
 use crate::attributes::{Columns, RowLosses, bytes_of};
 use crate::decode::{DecodeError, Decoded, Encoding, Request, Signal};
+use crate::direct::DecisionPool;
 use crate::facts::Facts;
-use crate::found::{Found, KeyIndex};
+use crate::found::{Found, KeyIndex, Telling};
 use crate::limits::Limits;
 use crate::mapped::Mapped;
 use crate::redact::Redaction;
-use crate::{logs, metrics, spans};
+use crate::{direct, logs, metrics, spans};
 
 /// Maps requests to rows. Clones share everything.
 #[derive(Debug, Clone)]
@@ -23,12 +24,14 @@ pub struct Mapper {
     rules: Arc<Rules>,
 }
 
+/// The rules of a mapping.
 #[derive(Debug)]
-struct Rules {
+pub(crate) struct Rules {
     lifecycle: Arc<Lifecycle>,
-    redaction: Redaction,
-    limits: Limits,
-    keys: KeyIndex,
+    pub(crate) redaction: Redaction,
+    pub(crate) limits: Limits,
+    pub(crate) keys: KeyIndex,
+    pub(crate) decisions: DecisionPool,
 }
 
 impl Mapper {
@@ -36,7 +39,8 @@ impl Mapper {
     #[must_use]
     pub fn new(lifecycle: Arc<Lifecycle>, redaction: Redaction, limits: Limits) -> Self {
         let keys = KeyIndex::new(&lifecycle, &redaction, &limits);
-        Self { rules: Arc::new(Rules { lifecycle, redaction, limits, keys }) }
+        let decisions = DecisionPool::default();
+        Self { rules: Arc::new(Rules { lifecycle, redaction, limits, keys, decisions }) }
     }
 
     /// The bounds in force.
@@ -56,6 +60,11 @@ impl Mapper {
         body: &Bytes,
         received_at_ms: i64,
     ) -> Result<Mapped, DecodeError> {
+        if (signal, encoding) == (Signal::Traces, Encoding::Protobuf)
+            && let Some(mapped) = direct::map_traces(&self.rules, body, received_at_ms)
+        {
+            return Ok(mapped);
+        }
         let decoded = signal.decode(encoding, body, &self.rules.limits)?;
         Ok(self.map(decoded, received_at_ms))
     }
@@ -69,7 +78,8 @@ impl Mapper {
         match request {
             Request::Traces(request) => {
                 for group in request.resource_spans {
-                    let origin = mapping.origin(group.resource, group.schema_url);
+                    let resource = group.resource.unwrap_or_default();
+                    let origin = mapping.origin(&resource, group.schema_url);
                     for scope in group.scope_spans {
                         spans::map_scope(&mut mapping, &origin, scope);
                     }
@@ -77,7 +87,8 @@ impl Mapper {
             }
             Request::Logs(request) => {
                 for group in request.resource_logs {
-                    let origin = mapping.origin(group.resource, group.schema_url);
+                    let resource = group.resource.unwrap_or_default();
+                    let origin = mapping.origin(&resource, group.schema_url);
                     for scope in group.scope_logs {
                         logs::map_scope(&mut mapping, &origin, scope);
                     }
@@ -90,11 +101,11 @@ impl Mapper {
 }
 
 /// What the items of one resource share.
-pub(crate) struct Origin {
+pub(crate) struct Origin<'a> {
     pub(crate) service: String,
     pub(crate) schema_url: String,
     pub(crate) attributes: Attributes,
-    pub(crate) found: Found,
+    pub(crate) found: Found<'a>,
     /// Memory that the resource takes on every row.
     pub(crate) bytes: usize,
     /// Whether something of the resource was removed or cut.
@@ -108,16 +119,19 @@ pub(crate) struct Mapping<'a> {
     pub(crate) received_at: i64,
     pub(crate) facts: Facts,
     pub(crate) out: Mapped,
+    /// What the items so far take of the bound on rows: the same for every way of decoding.
+    pub(crate) charged_bytes: usize,
 }
 
 impl<'a> Mapping<'a> {
-    fn new(rules: &'a Rules, received_at: i64) -> Self {
+    pub(crate) fn new(rules: &'a Rules, received_at: i64) -> Self {
         Self {
             rules,
             lifecycle: &rules.lifecycle,
             received_at,
             facts: Facts::new(received_at),
             out: Mapped::default(),
+            charged_bytes: 0,
         }
     }
 
@@ -130,8 +144,15 @@ impl<'a> Mapping<'a> {
     }
 
     /// What an attribute set says of orders; values that are no order ids are counted.
-    pub(crate) fn read(&mut self, pairs: &[KeyValue]) -> Found {
+    pub(crate) fn read<'p>(&mut self, pairs: &'p [KeyValue]) -> Found<'p> {
         let found = self.rules.keys.read(pairs);
+        self.out.tally.refused_order_ids += found.refused_order_ids;
+        found
+    }
+
+    /// The same of attributes whose keys were looked up already.
+    pub(crate) fn collect<'p>(&mut self, said: impl Iterator<Item = Telling<'p>>) -> Found<'p> {
+        let found = self.rules.keys.collect(said);
         self.out.tally.refused_order_ids += found.refused_order_ids;
         found
     }
@@ -141,39 +162,51 @@ impl<'a> Mapping<'a> {
         losses.note(&mut Attributes::new(), &mut self.out.tally);
     }
 
+    /// Counts the memory of a row.
+    pub(crate) fn charge(&mut self, bytes: usize) {
+        self.charged_bytes += bytes;
+        self.out.row_bytes += bytes;
+    }
+
     /// Whether one more item may be taken.
     pub(crate) fn has_room(&self) -> bool {
         let batch = &self.out.batch;
-        let items = batch.spans.len() + batch.logs.len() + batch.metrics.len();
+        let items =
+            batch.spans.len() + batch.span_rows.len() + batch.logs.len() + batch.metrics.len();
         let limits = self.limits();
-        items < limits.items_max && self.out.row_bytes + self.facts.bytes < limits.row_bytes_max
+        items < limits.items_max && self.charged_bytes + self.facts.bytes < limits.row_bytes_max
     }
 
     /// An id that may be absent. What is no id is stored as empty too, and counted.
     pub(crate) fn id_or_empty<const LENGTH: usize>(&mut self, bytes: &[u8]) -> String {
         spans::hex_id::<LENGTH>(bytes).unwrap_or_else(|| {
-            // All zero means "none", by the data model; anything else is a mistake.
-            let absent = bytes.iter().all(|byte| *byte == 0);
-            self.out.tally.emptied_ids += u64::from(!absent);
+            self.count_emptied_id(bytes);
             String::new()
         })
     }
 
-    pub(crate) fn origin(&mut self, resource: Option<Resource>, schema_url: String) -> Origin {
-        let resource = resource.unwrap_or_default();
+    /// Counts what stands in the place of an id and is none, unless it means "none": all zero,
+    /// by the data model.
+    pub(crate) fn count_emptied_id(&mut self, bytes: &[u8]) {
+        let absent = bytes.iter().all(|byte| *byte == 0);
+        self.out.tally.emptied_ids += u64::from(!absent);
+    }
+
+    pub(crate) fn origin<'r>(&mut self, resource: &'r Resource, schema_url: String) -> Origin<'r> {
         let mut found = self.read(&resource.attributes);
         let mut losses = RowLosses::default();
         let columns = self.columns();
-        let service = columns.name(found.service.take().unwrap_or_default(), &mut losses);
+        let service = found.service.take().unwrap_or_default().into_owned();
+        let service = columns.name(service, &mut losses);
         let schema_url = columns.name(schema_url, &mut losses);
-        let mut attributes = columns.map(resource.attributes, &mut losses);
+        let mut attributes = columns.map(resource.attributes.clone(), &mut losses);
         losses.note(&mut attributes, &mut self.out.tally);
-        let bytes = bytes_of(&attributes);
+        let bytes = service.len() + schema_url.len() + bytes_of(&attributes);
         let is_changed = losses.any();
         Origin { service, schema_url, attributes, found, bytes, is_changed }
     }
 
-    fn finish(mut self) -> Mapped {
+    pub(crate) fn finish(mut self) -> Mapped {
         self.out.row_bytes += self.facts.bytes;
         self.out.tally.unattributable_signals = self.facts.unattributable;
         self.out.batch.append(self.facts.into_batch());

@@ -34,7 +34,8 @@ pub(crate) fn map(mapping: &mut Mapping<'_>, request: ExportMetricsServiceReques
     // Two resources may look alike once something is removed; a single one is itself.
     let are_several = request.resource_metrics.len() > 1;
     for group in request.resource_metrics {
-        let mut origin = mapping.origin(group.resource, group.schema_url);
+        let resource = group.resource.unwrap_or_default();
+        let mut origin = mapping.origin(&resource, group.schema_url);
         origin.attributes.sort();
         origin.is_changed &= are_several;
         for scope in group.scope_metrics {
@@ -54,7 +55,7 @@ struct Shared {
     is_changed: bool,
 }
 
-fn map_scope(mapping: &mut Mapping<'_>, origin: &Origin, scope_metrics: ScopeMetrics) {
+fn map_scope(mapping: &mut Mapping<'_>, origin: &Origin<'_>, scope_metrics: ScopeMetrics) {
     let columns = mapping.columns();
     let scope = scope_metrics.scope.unwrap_or_default();
     let mut losses = RowLosses::default();
@@ -249,7 +250,7 @@ fn has_room(mapping: &mut Mapping<'_>, shared: &Shared, numbers: usize) -> bool 
         () if !mapping.has_room() => Rejection::Limit,
         () if numbers > mapping.limits().buckets_max => Rejection::Buckets,
         () => {
-            mapping.out.row_bytes += NUMBER_BYTES * numbers;
+            mapping.charge(NUMBER_BYTES * numbers);
             return true;
         }
     };
@@ -271,7 +272,7 @@ fn map_point(
     attributes.sort();
     mapping.out.tally.points += 1;
     let place = u32::try_from(mapping.out.tally.points).unwrap_or(u32::MAX);
-    mapping.out.row_bytes += shared.bytes + bytes_of(&attributes);
+    mapping.charge(shared.bytes + bytes_of(&attributes));
     MetricPoint {
         attributes,
         start_time_unix: time::from_otlp(start),
@@ -291,7 +292,7 @@ fn map_exemplars(mapping: &mut Mapping<'_>, exemplars: Vec<Exemplar>) -> Exempla
         let mut losses = RowLosses::default();
         let mut attributes = columns.map(exemplar.filtered_attributes, &mut losses);
         losses.note(&mut attributes, &mut mapping.out.tally);
-        mapping.out.row_bytes += EXEMPLAR_BYTES + bytes_of(&attributes);
+        mapping.charge(EXEMPLAR_BYTES + bytes_of(&attributes));
         out.filtered_attributes.push(attributes);
         out.time_unix.push(time::from_otlp(exemplar.time_unix_nano));
         out.value.push(match exemplar.value {

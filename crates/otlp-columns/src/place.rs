@@ -1,5 +1,7 @@
 //! Where a fact was found: the attribute sets around it, and of what they speak.
 
+use std::borrow::Cow;
+
 use order_model::graph::message_carrier;
 
 use crate::found::Found;
@@ -8,9 +10,9 @@ use crate::found::Found;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place<'a> {
     /// Its own sets, from most specific to least; for each value the first set that has it counts.
-    pub(crate) own: &'a [&'a Found],
+    pub(crate) own: &'a [&'a Found<'a>],
     /// Sets that it shares with others, after its own: of the scope and of the resource.
-    pub(crate) shared: [&'a Found; 2],
+    pub(crate) shared: [&'a Found<'a>; 2],
     /// Trace in hexadecimal, or empty.
     pub(crate) trace_id: &'a str,
     /// Span in hexadecimal, or empty.
@@ -25,21 +27,21 @@ pub(crate) struct Place<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Named<'a> {
     /// Their ids; the partner's own numbers, when they stand for the orders.
-    pub(crate) orders: &'a [String],
+    pub(crate) orders: &'a [Cow<'a, str>],
     /// Whether partner's numbers stand for the orders.
     pub(crate) provisional: bool,
 }
 
 impl<'a> Place<'a> {
     /// The value that the most specific set has.
-    pub(crate) fn first<T>(&self, pick: impl Fn(&'a Found) -> Option<T>) -> Option<T> {
+    pub(crate) fn first<T>(&self, pick: impl Fn(&'a Found<'a>) -> Option<T>) -> Option<T> {
         self.own.iter().chain(&self.shared).find_map(|set| pick(set))
     }
 
     /// The orders named by the most specific set that names any. Where no set names one, the
     /// partner's number stands for its order.
     pub(crate) fn named(&self) -> Named<'a> {
-        let some = |names: &'a [String]| (!names.is_empty()).then_some(names);
+        let some = |names: &'a [Cow<'a, str>]| (!names.is_empty()).then_some(names);
         if let Some(orders) = self.first(|set| some(&set.order_ids)) {
             return Named { orders, provisional: false };
         }
@@ -48,7 +50,7 @@ impl<'a> Place<'a> {
     }
 
     /// What `set`, one of the place's, names itself.
-    pub(crate) fn named_by(&self, set: &'a Found) -> Named<'a> {
+    pub(crate) fn named_by(&self, set: &'a Found<'a>) -> Named<'a> {
         let provisional = self.named().provisional;
         Named { orders: if provisional { &set.numbers } else { &set.order_ids }, provisional }
     }

@@ -10,8 +10,12 @@ mod free_text;
 mod keys;
 mod sql;
 mod url;
+#[cfg(test)]
+mod reference;
 
 use std::collections::{HashMap, HashSet};
+
+use memchr::memchr3;
 
 use free_text::scrub;
 pub use keys::{COUNT_WORDS, KEPT_HEADERS, KEPT_KEYS, SENSITIVE_WORDS};
@@ -162,7 +166,9 @@ pub(crate) fn mended(verdict: Verdict, text: &str) -> Option<String> {
         Verdict::Remove | Verdict::RemoveText => Some(REDACTED.to_owned()),
         Verdict::CutUrl => cut_url(text),
         Verdict::CutQuery => cut_query(text),
-        Verdict::CutQuoted if !text.contains(['\'', '"', '$']) => cut_if_url(text),
+        Verdict::CutQuoted if memchr3(b'\'', b'"', b'$', text.as_bytes()).is_none() => {
+            cut_if_url(text)
+        }
         Verdict::CutSql | Verdict::CutQuoted => cut_sql(text),
         Verdict::Scrub => scrub(text),
         Verdict::Keep => cut_if_url(text),

@@ -1,14 +1,17 @@
 //! What a span, its events and its links say of orders. Read before anything is cut.
 
+use std::borrow::Cow;
+
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use order_model::lifecycle::{RuleSignal, SpanMoment};
 use order_model::{Lifecycle, UnixNanos, keys, time};
 
-use crate::facts::{Facts, NamingFact, SignalFact};
+use crate::evidence::SignalFact;
+use crate::facts::{Facts, NamingFact};
 use crate::found::Found;
-use crate::mapper::{Mapping, Origin};
+use crate::mapper::Mapping;
 use crate::place::Place;
 use crate::spans::hex_id;
 
@@ -19,36 +22,79 @@ pub(crate) struct SpanIds<'a> {
     pub(crate) span_id: &'a str,
 }
 
+/// What stands around a span.
+#[derive(Clone, Copy)]
+pub(crate) struct Around<'a> {
+    pub(crate) service: &'a str,
+    pub(crate) scope: &'a Found<'a>,
+    pub(crate) resource: &'a Found<'a>,
+}
+
 /// A span with everything that its attribute sets say.
+#[derive(Debug)]
+pub(crate) struct SpanView<'a> {
+    pub(crate) name: &'a str,
+    /// `SpanKind` as a number.
+    pub(crate) kind: i32,
+    pub(crate) start_time_unix_nano: u64,
+    pub(crate) end_time_unix_nano: u64,
+    /// Text of the status, if it is that of an error.
+    pub(crate) error: Option<&'a str>,
+    /// What its own attributes say.
+    pub(crate) own: Found<'a>,
+    /// Its events within the bound.
+    pub(crate) events: Vec<EventView<'a>>,
+    /// Its links within the bound.
+    pub(crate) links: Vec<LinkView<'a>>,
+}
+
+/// An event of a span.
+#[derive(Debug)]
+pub(crate) struct EventView<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) time_unix_nano: u64,
+    pub(crate) found: Found<'a>,
+}
+
+/// A link of a span.
+#[derive(Debug)]
+pub(crate) struct LinkView<'a> {
+    pub(crate) trace_id: &'a [u8],
+    pub(crate) span_id: &'a [u8],
+    pub(crate) found: Found<'a>,
+}
+
+/// The text of a status, if it is that of an error.
+pub(crate) fn error_of(code: i32, message: &str) -> Option<&str> {
+    (code == StatusCode::Error as i32).then_some(message)
+}
+
+/// A span with what follows from all that its attribute sets say.
 struct Reading<'a> {
-    span: &'a Span,
+    span: &'a SpanView<'a>,
     start: UnixNanos,
     end: UnixNanos,
-    own: Found,
-    events: Vec<(&'a Event, Found)>,
-    links: Vec<(&'a Link, Found)>,
     /// What events or links name belongs to the span as well, after its own and before what
     /// scope and resource name.
-    inner: Found,
+    inner: Found<'a>,
     error: &'a str,
 }
 
 /// Adds the facts of one span.
-pub(crate) fn read_facts(
+pub(crate) fn add_facts(
     mapping: &mut Mapping<'_>,
-    origin: &Origin,
-    scope: &Found,
-    span: &Span,
+    around: Around<'_>,
+    span: &SpanView<'_>,
     ids: SpanIds<'_>,
 ) {
-    let reading = read(mapping, span);
+    let reading = Reading::of(span, mapping.limits().order_ids_max);
     let place = Place {
-        own: &[&reading.own, &reading.inner],
-        shared: [scope, &origin.found],
+        own: &[&span.own, &reading.inner],
+        shared: [around.scope, around.resource],
         trace_id: ids.trace_id,
         span_id: ids.span_id,
-        name: &span.name,
-        service: &origin.service,
+        name: span.name,
+        service: around.service,
     };
     let lifecycle = mapping.lifecycle;
     let facts = &mut mapping.facts;
@@ -59,33 +105,43 @@ pub(crate) fn read_facts(
     add_ruled(facts, lifecycle, &reading, &place);
 }
 
-fn read<'a>(mapping: &mut Mapping<'_>, span: &'a Span) -> Reading<'a> {
+/// The view of a decoded span; what its attribute sets say is read and counted.
+pub(crate) fn view<'a>(mapping: &mut Mapping<'_>, span: &'a Span) -> SpanView<'a> {
     let own = mapping.read(&span.attributes);
     let (events_max, links_max) = (mapping.limits().events_max, mapping.limits().links_max);
-    let events: Vec<_> = span
-        .events
-        .iter()
-        .take(events_max)
-        .map(|event| (event, mapping.read(&event.attributes)))
-        .collect();
-    let links: Vec<_> = span
-        .links
-        .iter()
-        .take(links_max)
-        .map(|link| (link, mapping.read(&link.attributes)))
-        .collect();
-    let sets = events.iter().map(|(_, found)| found).chain(links.iter().map(|(_, found)| found));
-    let inner = merged(sets, mapping.limits().order_ids_max);
-    let start = time::from_otlp(span.start_time_unix_nano);
-    let end = time::from_otlp(span.end_time_unix_nano).max(start);
-    let status = span.status.as_ref().filter(|status| status.code == StatusCode::Error as i32);
-    let error = status.map_or("", |status| status.message.as_str());
-    Reading { span, start, end, own, events, links, inner, error }
+    let event = |event: &'a Event| EventView {
+        name: &event.name,
+        time_unix_nano: event.time_unix_nano,
+        found: mapping.read(&event.attributes),
+    };
+    let events = span.events.iter().take(events_max).map(event).collect();
+    let link = |link: &'a Link| LinkView {
+        trace_id: &link.trace_id,
+        span_id: &link.span_id,
+        found: mapping.read(&link.attributes),
+    };
+    let links = span.links.iter().take(links_max).map(link).collect();
+    SpanView {
+        name: &span.name,
+        kind: span.kind,
+        start_time_unix_nano: span.start_time_unix_nano,
+        end_time_unix_nano: span.end_time_unix_nano,
+        error: span.status.as_ref().and_then(|status| error_of(status.code, &status.message)),
+        own,
+        events,
+        links,
+    }
+}
+
+/// What events and links say, one after the other.
+fn inner_sets<'a>(span: &'a SpanView<'a>) -> impl Iterator<Item = &'a Found<'a>> + Clone {
+    let events = span.events.iter().map(|event| &event.found);
+    events.chain(span.links.iter().map(|link| &link.found))
 }
 
 /// Orders and numbers that several sets name, at most `names_max` of each; and their message, if
 /// they speak of one only: a batch of messages is not one of them.
-fn merged<'a>(sets: impl Iterator<Item = &'a Found> + Clone, names_max: usize) -> Found {
+fn merged<'a>(sets: impl Iterator<Item = &'a Found<'a>> + Clone, names_max: usize) -> Found<'a> {
     let mut merged = Found::default();
     for found in sets.clone() {
         add_new(&mut merged.order_ids, &found.order_ids, names_max);
@@ -101,18 +157,20 @@ fn merged<'a>(sets: impl Iterator<Item = &'a Found> + Clone, names_max: usize) -
     merged
 }
 
-fn add_new(names: &mut Vec<String>, more: &[String], names_max: usize) {
+fn add_new<'a>(names: &mut Vec<Cow<'a, str>>, more: &'a [Cow<'a, str>], names_max: usize) {
     for name in more {
         if names.len() < names_max && !names.contains(name) {
-            names.push(name.clone());
+            names.push(Cow::Borrowed(name));
         }
     }
 }
 
-impl Reading<'_> {
-    fn inner_sets(&self) -> impl Iterator<Item = &Found> {
-        let events = self.events.iter().map(|(_, found)| found);
-        events.chain(self.links.iter().map(|(_, found)| found))
+impl<'a> Reading<'a> {
+    fn of(span: &'a SpanView<'a>, names_max: usize) -> Self {
+        let start = time::from_otlp(span.start_time_unix_nano);
+        let end = time::from_otlp(span.end_time_unix_nano).max(start);
+        let inner = merged(inner_sets(span), names_max);
+        Self { span, start, end, inner, error: span.error.unwrap_or_default() }
     }
 
     fn is_kind(&self, kind: SpanKind) -> bool {
@@ -124,9 +182,9 @@ impl Reading<'_> {
     fn is_met(&self) -> bool {
         self.is_kind(SpanKind::Producer)
             || self.is_kind(SpanKind::Consumer)
-            || !self.links.is_empty()
-            || !self.own.message_key.is_empty()
-            || self.inner_sets().any(|found| !found.message_key.is_empty())
+            || !self.span.links.is_empty()
+            || !self.span.own.message_key.is_empty()
+            || inner_sets(self.span).any(|found| !found.message_key.is_empty())
     }
 
     /// What the span does with a message, as a signal of the orders that it is about. A message
@@ -136,7 +194,7 @@ impl Reading<'_> {
     }
 
     fn failed(&self) -> bool {
-        self.span.status.as_ref().is_some_and(|status| status.code == StatusCode::Error as i32)
+        self.span.error.is_some()
     }
 
     fn doing(&self) -> Option<&'static str> {
@@ -146,7 +204,7 @@ impl Reading<'_> {
         if self.is_kind(SpanKind::Consumer) {
             return Some(keys::SIGNAL_TAKEN_OVER);
         }
-        match self.own.operation.as_deref()? {
+        match self.span.own.operation.as_deref()? {
             "create" | "send" | "publish" => Some(keys::SIGNAL_HANDED_OVER),
             "receive" | "process" | "deliver" | "settle" => Some(keys::SIGNAL_TAKEN_OVER),
             _ => None,
@@ -158,9 +216,9 @@ fn add_namings(facts: &mut Facts, reading: &Reading<'_>, place: &Place<'_>) {
     let (start, end, of_span) = (reading.start, reading.end, reading.is_met());
     let fact = NamingFact { start, end, of_span };
     facts.naming(place.named(), place, fact);
-    facts.aliases(&reading.own, place);
-    for found in reading.inner_sets() {
-        let sets = [found, &reading.own, &reading.inner];
+    facts.aliases(&reading.span.own, place);
+    for found in inner_sets(reading.span) {
+        let sets = [found, &reading.span.own, &reading.inner];
         let place = Place { own: &sets, ..*place };
         facts.naming(place.named_by(found), &place, fact);
         facts.aliases(found, &place);
@@ -168,9 +226,9 @@ fn add_namings(facts: &mut Facts, reading: &Reading<'_>, place: &Place<'_>) {
 }
 
 fn add_links(facts: &mut Facts, reading: &Reading<'_>, place: &Place<'_>) {
-    for (link, _) in &reading.links {
-        if let Some(linked) = hex_id::<16>(&link.trace_id) {
-            let linked_span = hex_id::<8>(&link.span_id).unwrap_or_default();
+    for link in &reading.span.links {
+        if let Some(linked) = hex_id::<16>(link.trace_id) {
+            let linked_span = hex_id::<8>(link.span_id).unwrap_or_default();
             facts.link(place, &linked, &linked_span);
         }
     }
@@ -183,20 +241,21 @@ fn add_stages_and_lives(
     reading: &Reading<'_>,
     place: &Place<'_>,
 ) {
-    let is_life = |name: &String| lifecycle.keys.heartbeat.contains(name);
+    let is_life = |name: &str| lifecycle.keys.heartbeat.iter().any(|known| known == name);
     let (signal, rule, error) = (keys::SIGNAL_STAGE, "", reading.error);
-    if is_life(&reading.span.name) {
+    if is_life(reading.span.name) {
         facts.life(place, reading.start);
     } else if let Some(stage) = place.stage() {
         let event_time = reading.start;
         let fact = SignalFact { signal, stage, event_time, form: "span", rule, error };
         facts.signal(place, &fact);
     }
-    for (event, found) in &reading.events {
-        let sets = [found, &reading.own, &reading.inner];
-        let place = Place { own: &sets, name: &event.name, ..*place };
+    for event in &reading.span.events {
+        let found = &event.found;
+        let sets = [found, &reading.span.own, &reading.inner];
+        let place = Place { own: &sets, name: event.name, ..*place };
         let event_time = time::from_otlp(event.time_unix_nano);
-        if is_life(&event.name) {
+        if is_life(event.name) {
             facts.life(&place, event_time);
         } else if let Some(stage) = &found.stage {
             let fact = SignalFact { signal, stage, event_time, form: "span_event", rule, error };
@@ -208,7 +267,7 @@ fn add_stages_and_lives(
 /// A span that passes a message hands its orders over, or takes them, if the lifecycle knows the
 /// destination.
 fn add_message(facts: &mut Facts, lifecycle: &Lifecycle, reading: &Reading<'_>, place: &Place<'_>) {
-    let (Some(signal), Some(queue)) = (reading.passing(), &reading.own.queue) else { return };
+    let (Some(signal), Some(queue)) = (reading.passing(), &reading.span.own.queue) else { return };
     let known = lifecycle.handovers.iter().find(|handover| handover.destination == *queue);
     let Some(handover) = known else { return };
     let (stage, event_time) = (handover.destination.as_str(), reading.start);
@@ -218,8 +277,8 @@ fn add_message(facts: &mut Facts, lifecycle: &Lifecycle, reading: &Reading<'_>, 
 
 fn add_ruled(facts: &mut Facts, lifecycle: &Lifecycle, reading: &Reading<'_>, place: &Place<'_>) {
     let condition = |key: &str| {
-        let all = &reading.own.conditions;
-        all.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+        let all = &reading.span.own.conditions;
+        all.iter().find(|(name, _)| *name == key).map(|(_, value)| &**value)
     };
     for rule in &lifecycle.rules {
         if !rule.matches(place.service, place.name, condition) {

@@ -10,19 +10,53 @@ use crate::attributes::{RowLosses, bytes_of, note_count};
 use crate::limits::{DROPPED_EVENTS, DROPPED_LINKS};
 use crate::mapped::Rejection;
 use crate::mapper::{Mapping, Origin};
-use crate::span_facts::{SpanIds, read_facts};
+use crate::span_facts::{self, Around, SpanIds, add_facts};
 
 /// Memory of a span row beyond its attributes.
 const ROW_BYTES: usize = 640;
 
+/// Memory of an event or a link beyond its attributes.
+const PART_BYTES: usize = 128;
+
+/// What a span takes of the bound on the rows of a request.
+#[derive(Debug, Default)]
+pub(crate) struct Charge {
+    /// Memory of what it repeats of its resource and its scope.
+    pub(crate) shared: usize,
+    /// Memory of its texts and attributes, and of those of its events and links.
+    pub(crate) own: usize,
+    /// Events and links.
+    pub(crate) parts: usize,
+}
+
+impl Charge {
+    pub(crate) fn bytes(&self) -> usize {
+        ROW_BYTES + self.shared + self.own + PART_BYTES * self.parts
+    }
+}
+
+fn own_bytes(row: &SpanRow) -> usize {
+    let maps = row.events_attributes.iter().chain(&row.links_attributes);
+    let inner_texts = row.events_name.iter().chain(&row.links_trace_state);
+    let texts = [&row.trace_state, &row.span_name, &row.status_message];
+    bytes_of(&row.span_attributes)
+        + maps.map(bytes_of).sum::<usize>()
+        + inner_texts.chain(texts).map(String::len).sum::<usize>()
+}
+
+fn parts_of(row: &SpanRow) -> usize {
+    row.events_name.len() + row.links_span_id.len()
+}
+
 /// Maps the spans of one scope.
-pub(crate) fn map_scope(mapping: &mut Mapping<'_>, origin: &Origin, scope_spans: ScopeSpans) {
-    let mut losses = RowLosses::default();
+pub(crate) fn map_scope(mapping: &mut Mapping<'_>, origin: &Origin<'_>, scope_spans: ScopeSpans) {
     let scope = scope_spans.scope.unwrap_or_default();
     let found = mapping.read(&scope.attributes);
+    let mut losses = RowLosses::default();
     let name = mapping.columns().name(scope.name, &mut losses);
     let version = mapping.columns().name(scope.version, &mut losses);
     mapping.count(&losses);
+    let shared_bytes = origin.bytes + name.len() + version.len();
     for span in scope_spans.spans {
         let Some((trace_id, span_id)) = ids(mapping, &span) else { continue };
         if !mapping.has_room() {
@@ -30,7 +64,10 @@ pub(crate) fn map_scope(mapping: &mut Mapping<'_>, origin: &Origin, scope_spans:
             continue;
         }
         let ids = SpanIds { trace_id: &trace_id, span_id: &span_id };
-        read_facts(mapping, origin, &found, &span, ids);
+        let view = span_facts::view(mapping, &span);
+        let around = Around { service: &origin.service, scope: &found, resource: &origin.found };
+        add_facts(mapping, around, &view, ids);
+        drop(view);
         let row = SpanRow {
             trace_id,
             span_id,
@@ -42,16 +79,9 @@ pub(crate) fn map_scope(mapping: &mut Mapping<'_>, origin: &Origin, scope_spans:
             ..SpanRow::default()
         };
         let row = fill(mapping, row, span);
-        mapping.out.row_bytes += ROW_BYTES
-            + origin.bytes
-            + bytes_of(&row.span_attributes)
-            + row
-                .events_attributes
-                .iter()
-                .chain(&row.links_attributes)
-                .map(bytes_of)
-                .sum::<usize>()
-            + 128 * (row.events_name.len() + row.links_span_id.len());
+        let charge = Charge { shared: shared_bytes, own: own_bytes(&row), parts: parts_of(&row) };
+        let bytes = charge.bytes();
+        mapping.charge(bytes);
         mapping.out.tally.spans += 1;
         mapping.out.batch.spans.push(row);
     }
@@ -71,8 +101,12 @@ fn ids(mapping: &mut Mapping<'_>, span: &Span) -> Option<(String, String)> {
 
 /// A valid id in hexadecimal.
 pub(crate) fn hex_id<const LENGTH: usize>(bytes: &[u8]) -> Option<String> {
-    let valid = bytes.len() == LENGTH && bytes.iter().any(|byte| *byte != 0);
-    valid.then(|| hex::encode(bytes))
+    is_id::<LENGTH>(bytes).then(|| hex::encode(bytes))
+}
+
+/// Whether an id is valid.
+pub(crate) fn is_id<const LENGTH: usize>(bytes: &[u8]) -> bool {
+    bytes.len() == LENGTH && bytes.iter().any(|byte| *byte != 0)
 }
 
 fn fill(mapping: &mut Mapping<'_>, row: SpanRow, span: Span) -> SpanRow {
@@ -146,7 +180,7 @@ fn fill_links(
     }
 }
 
-fn kind_name(kind: i32) -> &'static str {
+pub(crate) fn kind_name(kind: i32) -> &'static str {
     match SpanKind::try_from(kind) {
         Ok(SpanKind::Internal) => "Internal",
         Ok(SpanKind::Server) => "Server",
@@ -157,7 +191,7 @@ fn kind_name(kind: i32) -> &'static str {
     }
 }
 
-fn status_name(code: i32) -> &'static str {
+pub(crate) fn status_name(code: i32) -> &'static str {
     match StatusCode::try_from(code) {
         Ok(StatusCode::Ok) => "Ok",
         Ok(StatusCode::Error) => "Error",

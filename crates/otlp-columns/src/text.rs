@@ -50,23 +50,42 @@ impl Writer<'_> {
             Value::BytesValue(value) => STANDARD.encode(value),
             Value::StringValueStrindex(_) => String::new(),
             Value::ArrayValue(_) | Value::KvlistValue(_) => {
-                let is_free = key.is_empty();
-                let mut out = Json { writer: self, bytes_max, is_free, out: String::new(), losses };
-                out.value(key, &value, 0);
-                out.out
+                self.tree(key, &value, bytes_max, losses)
             }
         };
         cut(&mut text, bytes_max, losses);
         text
     }
+
+    /// An array or a map as JSON, which may be longer than `bytes_max`.
+    pub(crate) fn tree(
+        self,
+        key: &str,
+        value: &Value,
+        bytes_max: usize,
+        losses: &mut Losses,
+    ) -> String {
+        let is_free = key.is_empty();
+        let mut out = Json { writer: self, bytes_max, is_free, out: String::new(), losses };
+        out.value(key, value, 0);
+        out.out
+    }
 }
 
 /// Cuts `text` at the character boundary at or below `bytes_max`.
 pub(crate) fn cut(text: &mut String, bytes_max: usize, losses: &mut Losses) {
-    if text.len() > bytes_max {
-        text.truncate(text.floor_char_boundary(bytes_max));
-        losses.cut += 1;
+    let kept = within(text, bytes_max, losses).len();
+    text.truncate(kept);
+}
+
+/// The beginning of `text` up to the character boundary at or below `bytes_max`.
+#[inline]
+pub(crate) fn within<'t>(text: &'t str, bytes_max: usize, losses: &mut Losses) -> &'t str {
+    if text.len() <= bytes_max {
+        return text;
     }
+    losses.cut += 1;
+    &text[..text.floor_char_boundary(bytes_max)]
 }
 
 fn apply(verdict: Verdict, text: String, losses: &mut Losses) -> String {

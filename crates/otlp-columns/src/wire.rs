@@ -8,12 +8,15 @@
 
 mod messages;
 
-pub(crate) use messages::{LOGS_REQUEST, METRICS_REQUEST, TRACE_REQUEST};
+pub(crate) use messages::{
+    ANY_VALUE, ENTITY_REF, EVENT, KEY_VALUE, LINK, LOGS_REQUEST, METRICS_REQUEST, RESOURCE,
+    RESOURCE_SPANS, SCOPE, SCOPE_SPANS, SPAN, STATUS, TRACE_REQUEST,
+};
 
 /// Deepest nesting of messages; the decoder (`prost`) has the same bound.
 const DEPTH_MAX: usize = 100;
 /// What a string or byte field takes in memory beyond its bytes.
-const ALLOCATION_BYTES: usize = 16;
+pub(crate) const ALLOCATION_BYTES: usize = 16;
 /// What a number of a list takes in memory at most, since lists double as they grow; on the wire
 /// it may be one byte.
 const NUMBER_BYTES: usize = 16;
@@ -21,7 +24,7 @@ const NUMBER_BYTES: usize = 16;
 /// A message type: what it takes in memory, and its fields that are text or messages.
 pub(crate) struct Node {
     name: &'static str,
-    size: usize,
+    pub(crate) size: usize,
     fields: &'static [(u64, Field)],
 }
 
@@ -41,6 +44,8 @@ pub(crate) struct Weight {
     pub(crate) structures_bytes: usize,
     /// Strings that are not UTF-8.
     pub(crate) broken_strings: usize,
+    /// Levels of messages within the first.
+    pub(crate) depth: usize,
 }
 
 /// The bytes are not protobuf.
@@ -71,6 +76,7 @@ fn weigh_into(
         return Err(Malformed::TooDeep);
     }
     weight.structures_bytes += node.size;
+    weight.depth = weight.depth.max(depth);
     while !bytes.is_empty() {
         let Part { tag, payload, .. } = next_part(node, &mut bytes)?;
         match (node.field(tag), payload) {

@@ -4,6 +4,8 @@
 //! One pass, in time that grows with the length of the text; a text without a character that could
 //! begin or hold such a thing is only searched for that character.
 
+use memchr::{memchr, memchr2_iter};
+
 use super::REDACTED;
 use super::url::cut_urls_within;
 
@@ -27,11 +29,7 @@ pub(crate) fn scrub(text: &str) -> Option<String> {
 
 fn scrub_words(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
-    let digits = bytes.iter().filter(|byte| byte.is_ascii_digit()).count();
-    let suspicious = digits >= *PHONE_DIGITS.start()
-        || bytes.contains(&b'@')
-        || ["earer ", "EARER ", "asic ", "ASIC ", "eyJ"].iter().any(|part| text.contains(part));
-    if !suspicious {
+    if !is_suspicious(bytes) {
         return None;
     }
     let mut out = String::new();
@@ -48,6 +46,24 @@ fn scrub_words(text: &str) -> Option<String> {
         at = end;
     }
     (copied > 0).then(|| out + &text[copied..])
+}
+
+/// Whether anything in the text could be what [`found_at`] finds.
+pub(super) fn is_suspicious(bytes: &[u8]) -> bool {
+    let digits = bytes.iter().filter(|byte| byte.is_ascii_digit()).count();
+    if digits >= *PHONE_DIGITS.start() || memchr(b'@', bytes).is_some() {
+        return true;
+    }
+    // The ends of schemes and the begin of a JSON web token, each by its last byte.
+    memchr2_iter(b' ', b'J', bytes).any(|at| {
+        let before = &bytes[..at];
+        match bytes[at] {
+            b'J' => before.ends_with(b"ey"),
+            _ => [&b"earer"[..], b"EARER", b"asic", b"ASIC"]
+                .iter()
+                .any(|scheme| before.ends_with(scheme)),
+        }
+    })
 }
 
 /// What is to be replaced and is told by the byte at `at`. Nothing before `from` is taken.

@@ -8,12 +8,18 @@ const BEFORE_VALUES: &[&str] = &["values", "value", "like", "ilike", "in", "limi
 /// Replaces string and number literals of SQL by `?` and drops comments; `None` when there are
 /// none.
 pub(crate) fn cut_sql(sql: &str) -> Option<String> {
+    let mut plain = plain_bytes(sql);
+    if plain == sql.len() {
+        return None;
+    }
     let mut out = String::with_capacity(sql.len());
     let mut changed = false;
     let mut rest = sql;
-    while let Some(first) = rest.chars().next() {
-        let in_word =
-            out.chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '$');
+    loop {
+        out.push_str(&rest[..plain]);
+        rest = &rest[plain..];
+        let Some(first) = rest.chars().next() else { break };
+        let in_word = ends_in_word(&out);
         let literal = match first {
             '\'' => Some(quoted_bytes(rest, b'\'')),
             '"' => double_quoted_bytes(rest, &out),
@@ -40,15 +46,27 @@ pub(crate) fn cut_sql(sql: &str) -> Option<String> {
             out.push_str(&rest[..bytes]);
             rest = &rest[bytes..];
         }
+        plain = plain_bytes(rest);
     }
     changed.then_some(out)
+}
+
+/// Length of what can neither be nor begin a literal or a comment.
+fn plain_bytes(sql: &str) -> usize {
+    let is_plain = |byte: &u8| !matches!(byte, b'\'' | b'"' | b'$' | b'0'..=b'9' | b'-' | b'/');
+    sql.bytes().position(|byte| !is_plain(&byte)).unwrap_or(sql.len())
+}
+
+/// Whether a word or a number goes on where the text ends.
+fn ends_in_word(text: &str) -> bool {
+    text.chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '$')
 }
 
 /// Length of the literal that `text` begins with; a doubled quote does not end it.
 ///
 /// Whether `\'` ends a literal depends on the dialect (and, in PostgreSQL, on a setting), and to
 /// guess wrong would turn all that follows inside out: a literal with a backslash takes the rest.
-fn quoted_bytes(text: &str, quote: u8) -> usize {
+pub(super) fn quoted_bytes(text: &str, quote: u8) -> usize {
     let bytes = text.as_bytes();
     let mut at = 1;
     while at < bytes.len() {
@@ -63,7 +81,7 @@ fn quoted_bytes(text: &str, quote: u8) -> usize {
 }
 
 /// Length of the double-quoted text, unless it is a name.
-fn double_quoted_bytes(text: &str, before: &str) -> Option<usize> {
+pub(super) fn double_quoted_bytes(text: &str, before: &str) -> Option<usize> {
     let bytes = quoted_bytes(text, b'"');
     let inner = text[1..bytes].strip_suffix('"').unwrap_or_default();
     let is_name = inner.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
@@ -83,7 +101,7 @@ fn awaits_value(before: &str) -> bool {
 }
 
 /// Length of `$tag$…$tag$`; a parameter such as `$1` is none.
-fn dollar_quoted_bytes(text: &str) -> Option<usize> {
+pub(super) fn dollar_quoted_bytes(text: &str) -> Option<usize> {
     let tag_end = text[1..].find('$')? + 2;
     let tag = &text[1..tag_end - 1];
     let is_tag = !tag.starts_with(|c: char| c.is_ascii_digit())
@@ -93,7 +111,7 @@ fn dollar_quoted_bytes(text: &str) -> Option<usize> {
 }
 
 /// Length of the comment that `text` begins with; PostgreSQL nests them.
-fn comment_bytes(text: &str) -> Option<usize> {
+pub(super) fn comment_bytes(text: &str) -> Option<usize> {
     if text.starts_with("--") {
         return Some(text.find('\n').unwrap_or(text.len()));
     }
@@ -121,7 +139,7 @@ fn comment_bytes(text: &str) -> Option<usize> {
 }
 
 /// Drops the `E` of `E'…'` (and `N`, `B`, `X`), which belongs to the literal.
-fn drop_prefix(out: &mut String) {
+pub(super) fn drop_prefix(out: &mut String) {
     let mut last = out.chars().rev();
     let is_prefix = last.next().is_some_and(|c| "eEnNbBxX".contains(c));
     if is_prefix && !last.next().is_some_and(|c| c.is_alphanumeric() || c == '_') {

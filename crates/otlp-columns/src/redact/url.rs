@@ -1,10 +1,18 @@
 //! Cuts what a URL carries besides its place: credentials, query and fragment.
 
+use memchr::{memchr, memchr_iter, memchr2};
+
+/// Where `://` stands in the text. Most texts have no colon at all.
+pub(super) fn find_scheme_end(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    memchr_iter(b':', bytes).find(|at| bytes[at + 1..].starts_with(b"//"))
+}
+
 /// Cuts credentials, query and fragment of a URL; `None` when there are none.
 pub(crate) fn cut_url(url: &str) -> Option<String> {
-    let path_end = url.find(['?', '#']).unwrap_or(url.len());
+    let path_end = memchr2(b'?', b'#', url.as_bytes()).unwrap_or(url.len());
     let kept = &url[..path_end];
-    let authority = kept.find("://").map(|at| at + 3);
+    let authority = find_scheme_end(kept).map(|at| at + 3);
     let credentials = authority.and_then(|start| {
         let end = kept[start..].find('/').map_or(kept.len(), |at| start + at);
         kept[start..end].rfind('@').map(|at| (start, start + at + 1))
@@ -23,13 +31,15 @@ pub(crate) fn cut_query(text: &str) -> Option<String> {
         let after = text[at + 1..].chars().next();
         after.is_some_and(|next| next.is_alphanumeric() || matches!(next, '_' | '%' | '&' | '['))
     };
+    // A text without a question mark is told by one search.
+    memchr(b'?', text.as_bytes())?;
     let at = text.match_indices('?').map(|(at, _)| at).find(begins_query)?;
     Some(text[..at].to_owned())
 }
 
 /// Cuts a value that is a URL, whatever its key is called.
 pub(crate) fn cut_if_url(text: &str) -> Option<String> {
-    let colon = text.find("://")?;
+    let colon = find_scheme_end(text)?;
     let scheme = &text.as_bytes()[..colon];
     let is_scheme = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.:".contains(byte);
     (!scheme.is_empty() && scheme.iter().all(is_scheme)).then(|| cut_url(text))?
@@ -40,7 +50,7 @@ pub(crate) fn cut_urls_within(text: &str) -> Option<String> {
     let mut out = String::new();
     let mut copied = 0;
     let mut searched = 0;
-    while let Some(at) = text[searched..].find("://").map(|at| searched + at) {
+    while let Some(at) = find_scheme_end(&text[searched..]).map(|at| searched + at) {
         let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>' | ')');
         let end = text[at..].find(ends).map_or(text.len(), |length| at + length);
         if let Some(cut) = cut_url(&text[at..end]) {

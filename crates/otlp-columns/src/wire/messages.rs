@@ -23,7 +23,7 @@ pub(crate) static LOGS_REQUEST: Node =
 pub(crate) static METRICS_REQUEST: Node =
     Node { name: "request", size: 0, fields: &[(1, Message(&RESOURCE_METRICS))] };
 
-static RESOURCE_SPANS: Node = Node {
+pub(crate) static RESOURCE_SPANS: Node = Node {
     name: "resource_spans",
     size: size_of::<trace::ResourceSpans>(),
     fields: &[(1, Message(&RESOURCE)), (2, Message(&SCOPE_SPANS)), (3, Text)],
@@ -33,17 +33,17 @@ static RESOURCE_LOGS: Node = Node {
     size: size_of::<logs::ResourceLogs>(),
     fields: &[(1, Message(&RESOURCE)), (2, Message(&SCOPE_LOGS)), (3, Text)],
 };
-static RESOURCE: Node = Node {
+pub(crate) static RESOURCE: Node = Node {
     name: "resource",
     size: size_of::<resource::Resource>(),
     fields: &[(1, Message(&KEY_VALUE)), (3, Message(&ENTITY_REF))],
 };
-static ENTITY_REF: Node = Node {
+pub(crate) static ENTITY_REF: Node = Node {
     name: "entity_ref",
     size: size_of::<common::EntityRef>(),
     fields: &[(1, Text), (2, Text), (3, Text), (4, Text)],
 };
-static SCOPE_SPANS: Node = Node {
+pub(crate) static SCOPE_SPANS: Node = Node {
     name: "scope_spans",
     size: size_of::<trace::ScopeSpans>(),
     fields: &[(1, Message(&SCOPE)), (2, Message(&SPAN)), (3, Text)],
@@ -53,12 +53,12 @@ static SCOPE_LOGS: Node = Node {
     size: size_of::<logs::ScopeLogs>(),
     fields: &[(1, Message(&SCOPE)), (2, Message(&LOG_RECORD)), (3, Text)],
 };
-static SCOPE: Node = Node {
+pub(crate) static SCOPE: Node = Node {
     name: "scope",
     size: size_of::<common::InstrumentationScope>(),
     fields: &[(1, Text), (2, Text), (3, Message(&KEY_VALUE))],
 };
-static SPAN: Node = Node {
+pub(crate) static SPAN: Node = Node {
     name: "span",
     size: size_of::<trace::Span>(),
     fields: &[
@@ -70,17 +70,17 @@ static SPAN: Node = Node {
         (15, Message(&STATUS)),
     ],
 };
-static EVENT: Node = Node {
+pub(crate) static EVENT: Node = Node {
     name: "event",
     size: size_of::<trace::span::Event>(),
     fields: &[(2, Text), (3, Message(&KEY_VALUE))],
 };
-static LINK: Node = Node {
+pub(crate) static LINK: Node = Node {
     name: "link",
     size: size_of::<trace::span::Link>(),
     fields: &[(3, Text), (4, Message(&KEY_VALUE))],
 };
-static STATUS: Node =
+pub(crate) static STATUS: Node =
     Node { name: "status", size: size_of::<trace::Status>(), fields: &[(2, Text)] };
 static LOG_RECORD: Node = Node {
     name: "log_record",
@@ -162,12 +162,12 @@ static EXEMPLAR: Node = Node {
     size: size_of::<metrics::Exemplar>(),
     fields: &[(7, Message(&KEY_VALUE))],
 };
-pub(super) static KEY_VALUE: Node = Node {
+pub(crate) static KEY_VALUE: Node = Node {
     name: "attribute",
     size: size_of::<common::KeyValue>(),
     fields: &[(1, Text), (2, Message(&ANY_VALUE))],
 };
-static ANY_VALUE: Node = Node {
+pub(crate) static ANY_VALUE: Node = Node {
     name: "value",
     size: size_of::<common::AnyValue>(),
     fields: &[(1, Text), (5, Message(&ARRAY)), (6, Message(&MAP))],

@@ -4,6 +4,9 @@
 
 mod requests;
 mod metric_requests;
+mod mutations;
+mod both_ways;
+mod equality;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +17,7 @@ use order_model::Lifecycle;
 use order_model::graph::message_of;
 use order_model::keys::{ALIAS_MESSAGE_ID, ALIAS_SHARED_NUMBER};
 use order_store::rows::{Batch, HeartbeatRow, OrderAliasRow};
-use otlp_columns::{Encoding, Limits, Mapped, Mapper, Redaction, Signal};
+use otlp_columns::{Decoded, Encoding, Limits, Mapped, Mapper, Redaction, Request, Signal};
 use proptest::prelude::*;
 use prost::Message;
 
@@ -29,14 +32,24 @@ fn mapper(limits: Limits) -> Mapper {
 
 fn map(signal: Signal, encoding: Encoding, body: Vec<u8>) -> Mapped {
     let body = Bytes::from(body);
-    mapper(Limits::default()).map_body(signal, encoding, &body, RECEIVED_AT_MS).unwrap()
+    let mapper = mapper(Limits::default());
+    both_ways::finished(mapper.map_body(signal, encoding, &body, RECEIVED_AT_MS).unwrap())
+}
+
+/// The rows of facts, and not finished.
+fn facts(request: Request) -> Batch {
+    let decoded = Decoded { request, repaired_strings: 0 };
+    mapper(Limits::default()).map(decoded, RECEIVED_AT_MS).batch
 }
 
 /// The rows in an order that does not depend on that of arrival, folded as the store folds them;
 /// a message that a trace met counts once.
-fn settled(mut batch: Batch) -> Batch {
-    batch.spans.sort_by(|a, b| (&a.trace_id, &a.span_id).cmp(&(&b.trace_id, &b.span_id)));
-    batch.order_events.sort_by_key(|row| format!("{row:?}"));
+fn settled(mut batch: Batch) -> (Batch, [Vec<Vec<u8>>; 2]) {
+    let finished = [&mut batch.span_rows, &mut batch.order_event_rows].map(|rows| {
+        let mut rows: Vec<_> = std::mem::take(rows).iter().map(<[u8]>::to_vec).collect();
+        rows.sort();
+        rows
+    });
     let mut met = BTreeSet::new();
     batch.trace_links.retain(|row| {
         message_of(&row.linked_trace_id).is_none()
@@ -71,7 +84,7 @@ fn settled(mut batch: Batch) -> Batch {
         },
         |known, row| known.last_at = known.last_at.max(row.last_at),
     );
-    batch
+    (batch, finished)
 }
 
 fn folded<Row: Clone, Key: Ord>(
@@ -193,12 +206,12 @@ proptest! {
 
     #[test]
     fn every_fact_of_spans_has_an_order_or_a_carrier(request in traces_request()) {
-        check_facts(&map(Signal::Traces, Encoding::Protobuf, request.encode_to_vec()).batch)?;
+        check_facts(&facts(Request::Traces(request)))?;
     }
 
     #[test]
     fn every_fact_of_logs_has_an_order_or_a_carrier(request in logs_request()) {
-        check_facts(&map(Signal::Logs, Encoding::Protobuf, request.encode_to_vec()).batch)?;
+        check_facts(&facts(Request::Logs(request)))?;
     }
 
     #[test]
@@ -222,10 +235,9 @@ proptest! {
     ) {
         let limits =
             Limits { items_max, attributes_max, value_bytes_max, ..Limits::default() };
-        let body = Bytes::from(request.encode_to_vec());
-        let mapped = mapper(limits)
-            .map_body(Signal::Traces, Encoding::Protobuf, &body, RECEIVED_AT_MS)
-            .unwrap();
+        let decoded =
+            Decoded { request: Request::Traces(request.clone()), repaired_strings: 0 };
+        let mapped = mapper(limits).map(decoded, RECEIVED_AT_MS);
         let sent: usize = split(&request).len();
         prop_assert_eq!(mapped.batch.spans.len() as u64 + mapped.rejected.total(), sent as u64);
         prop_assert!(mapped.batch.spans.len() <= items_max);
@@ -310,7 +322,9 @@ fn a_string_that_is_not_utf8_costs_neither_its_request_nor_its_span() {
     let mut body = request.encode_to_vec();
     let at = body.windows(2).position(|pair| pair == b"xx").unwrap();
     body[at] = 0xff;
-    let mapped = map(Signal::Traces, Encoding::Protobuf, body);
+    let mapped = mapper(Limits::default())
+        .map_body(Signal::Traces, Encoding::Protobuf, &body.into(), RECEIVED_AT_MS)
+        .unwrap();
     assert_eq!(mapped.batch.spans[0].span_name, "name-\u{fffd}x-end");
     assert_eq!(mapped.tally.repaired_strings, 1);
 }

@@ -177,7 +177,30 @@ pub(crate) fn name() -> impl Strategy<Value = String> {
         Just("calc.requests publish".to_owned()),
         Just("order.heartbeat".to_owned()),
         Just("PUT /api/orders/{id}/packaging".to_owned()),
+        telling_text(),
         "[a-zа-я ]{0,8}",
+    ]
+}
+
+/// Texts that redaction looks at, and some that only look so.
+fn telling_text() -> impl Strategy<Value = String> {
+    let texts = [
+        "GET https://u:p@s3/m.stl?Sig=1#f by a.b@mail.ru",
+        "GET /orders?phone=7900",
+        "select * from t where n = 'Anna' and id = $1 -- x",
+        "select top 50 \"a 1\" /* y */ from t2 where s = @p0",
+        "call +7 (900) 000-00-00, card 4111 1111 1111 1111",
+        "sent Bearer abc.def-1 and Basic dXNlcjpw",
+        "jwt eyJhbGciOi.eyJzdWIi.sig",
+        "is it ready? yes",
+        "://?",
+        "/a/{id?}/b",
+        " \u{202e}\n\u{0}",
+        "Ǆ Straße İ № 7",
+    ];
+    prop_oneof![
+        prop::sample::select(texts.map(str::to_owned).to_vec()),
+        "[a-z:/?#@'\"$0-9. -]{0,24}",
     ]
 }
 
@@ -217,8 +240,19 @@ pub(crate) fn attributes() -> impl Strategy<Value = Vec<KeyValue>> {
         "service.instance.id",
         "service.name",
         "customer.phone",
+        "customer",
         "url.full",
+        "url.path",
         "db.query.text",
+        "db.operation.name",
+        "error.message",
+        "http.route",
+        "host.name",
+        "plain.one",
+        "partner.inn",
+        "Some_keyOf99Words",
+        "ключ",
+        "",
         "plain",
     ]);
     let pair = (key, any_value()).prop_map(|(key, value)| KeyValue {
@@ -236,6 +270,7 @@ fn any_value() -> impl Strategy<Value = AnyValue> {
         Just("calc.requests".to_owned()),
         Just("send".to_owned()),
         Just("order.heartbeat".to_owned()),
+        telling_text(),
         "[ -~а-я]{0,12}",
     ];
     let leaf = prop_oneof![
