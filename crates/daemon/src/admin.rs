@@ -11,7 +11,7 @@ use crate::health::Health;
 use crate::metrics::{self, Metrics};
 
 /// The routes: `/livez` answers while the process can answer, `/readyz` 200 or 503 with one
-/// complaint per line, `/metrics` the OpenMetrics page.
+/// complaint per line and what else is to be mended below, `/metrics` the OpenMetrics page.
 pub fn router(health: Health, metrics: Metrics) -> Router {
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))
@@ -21,10 +21,12 @@ pub fn router(health: Health, metrics: Metrics) -> Router {
 
 async fn readyz(State(health): State<Health>) -> impl IntoResponse {
     let complaints = health.complaints();
-    if complaints.is_empty() {
-        return (StatusCode::OK, "ok\n".to_owned());
-    }
-    (StatusCode::SERVICE_UNAVAILABLE, complaints.join("\n") + "\n")
+    let (status, mut lines) = match complaints.is_empty() {
+        true => (StatusCode::OK, vec!["ok".to_owned()]),
+        false => (StatusCode::SERVICE_UNAVAILABLE, complaints),
+    };
+    lines.extend(health.remarks());
+    (status, lines.join("\n") + "\n")
 }
 
 async fn page(State(metrics): State<Metrics>) -> impl IntoResponse {
@@ -54,6 +56,7 @@ mod tests {
     async fn ready_only_after_progress() {
         let health = Health::new();
         let part = health.watch("store", Duration::from_secs(60));
+        let note = health.note("tokens");
         let router = router(health, Metrics::new("collector", "0"));
         assert_eq!(get_text(&router, "/livez").await.0, StatusCode::OK);
         let (status, why) = get_text(&router, "/readyz").await;
@@ -62,7 +65,13 @@ mod tests {
             (StatusCode::SERVICE_UNAVAILABLE, "store: has not started yet\n")
         );
         part.progressed();
-        assert_eq!(get_text(&router, "/readyz").await.0, StatusCode::OK);
+        assert_eq!(get_text(&router, "/readyz").await, (StatusCode::OK, "ok\n".to_owned()));
+        // To be mended, and no reason to send nobody here.
+        note.set("the new file is bad");
+        let shown = (StatusCode::OK, "ok\ntokens: the new file is bad\n".to_owned());
+        assert_eq!(get_text(&router, "/readyz").await, shown);
+        note.clear();
+        assert_eq!(get_text(&router, "/readyz").await.1, "ok\n");
         assert!(get_text(&router, "/metrics").await.1.contains("waybill_collector_build_info"));
     }
 }

@@ -12,6 +12,15 @@ use tokio::time::Instant;
 #[derive(Debug, Clone, Default)]
 pub struct Health {
     parts: Arc<Mutex<Vec<Watch>>>,
+    notes: Arc<Mutex<Vec<Note>>>,
+}
+
+/// Something to be mended that keeps nobody from working: shown, and ready all the same. Clones
+/// share it.
+#[derive(Debug, Clone)]
+pub struct Note {
+    name: &'static str,
+    text: Arc<Mutex<Option<String>>>,
 }
 
 /// One watched part. Clones share it.
@@ -45,11 +54,43 @@ impl Health {
         watch
     }
 
+    /// Adds a note, empty as yet.
+    #[must_use]
+    pub fn note(&self, name: &'static str) -> Note {
+        let note = Note { name, text: Arc::default() };
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(note.clone());
+        note
+    }
+
+    /// What is to be mended though the process is ready, one sentence per note.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.iter().filter_map(Note::remark).collect()
+    }
+
     /// What is wrong, one sentence per part; empty when the process is ready.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         parts.iter().filter_map(Watch::complaint).collect()
+    }
+}
+
+impl Note {
+    /// Something is to be mended.
+    pub fn set(&self, text: impl Into<String>) {
+        *self.text.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.into());
+    }
+
+    /// It is mended.
+    pub fn clear(&self) {
+        *self.text.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn remark(&self) -> Option<String> {
+        let text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        text.as_ref().map(|text| format!("{}: {text}", self.name))
     }
 }
 
