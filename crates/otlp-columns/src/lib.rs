@@ -22,6 +22,7 @@ mod span_facts;
 mod spans;
 mod logs;
 mod mapper;
+mod shares;
 #[cfg(test)]
 mod sample;
 
@@ -31,3 +32,4 @@ pub use limits::Limits;
 pub use mapped::{Mapped, Rejected, Rejection, Tally};
 pub use mapper::Mapper;
 pub use redact::Redaction;
+pub use shares::Share;

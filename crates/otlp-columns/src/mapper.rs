@@ -60,6 +60,12 @@ impl Mapper {
         Ok(self.map(decoded, received_at_ms))
     }
 
+    /// The service that rows of a resource with these attributes name.
+    pub(crate) fn service_of(&self, attributes: &[KeyValue]) -> String {
+        let mut found = self.rules.keys.read(attributes);
+        self.rules.service(&mut found, &mut RowLosses::default())
+    }
+
     /// Maps a decoded request, received at `received_at_ms` (milliseconds since 1970).
     #[must_use]
     pub fn map(&self, decoded: Decoded, received_at_ms: i64) -> Mapped {
@@ -85,6 +91,14 @@ impl Mapper {
             }
         }
         mapping.finish()
+    }
+}
+
+impl Rules {
+    /// The service that a resource names, within the bound of names.
+    fn service(&self, found: &mut Found, losses: &mut RowLosses) -> String {
+        let columns = Columns { limits: &self.limits, redaction: &self.redaction };
+        columns.name(found.service.take().unwrap_or_default(), losses)
     }
 }
 
@@ -160,7 +174,7 @@ impl<'a> Mapping<'a> {
         let mut found = self.read(&resource.attributes);
         let mut losses = RowLosses::default();
         let columns = self.columns();
-        let service = columns.name(found.service.take().unwrap_or_default(), &mut losses);
+        let service = self.rules.service(&mut found, &mut losses);
         let schema_url = columns.name(schema_url, &mut losses);
         let mut attributes = columns.map(resource.attributes, &mut losses);
         losses.note(&mut attributes, &mut self.out.tally);
