@@ -1,13 +1,19 @@
 //! Receives OTLP, stores spans, logs and order facts, and stitches orders.
 //!
 //! Data runs downhill: sockets ([`daemon::connections`]) → OTLP/HTTP ([`http`]) or OTLP/gRPC ([`grpc`]) →
-//! [`intake`] (bounds, decoding, mapping by `otlp-columns`) → [`insert`] (group commit) →
+//! [`access`] (who may send, how much) → [`intake`] (bounds, decoding, mapping by `otlp-columns`) → [`insert`] (group commit) →
 //! [`stitch`] (orders derived again). A request is answered after its rows are in the store:
 //! see `docs/adr/0003-answer-after-insert.md`.
 #![forbid(unsafe_code)]
 
 pub mod schema_command;
+pub mod rates;
+pub mod access;
+pub mod token_command;
 pub mod settings;
+pub mod reload;
+pub mod tls;
+pub mod guard;
 pub mod metrics;
 pub mod store_watch;
 pub mod stitch;
@@ -15,6 +21,7 @@ pub mod conserve;
 pub mod insert;
 pub mod intake;
 pub mod body;
+pub mod entrance;
 pub mod http;
 pub mod grpc;
 pub mod program;

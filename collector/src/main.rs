@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use collector::schema_command::SchemaArgs;
 use collector::settings::{Command, LifecycleError, RestitchArgs, built_in_lifecycle};
+use collector::token_command::{TokenArgs, TokenError};
 use collector::{RunError, Settings};
 use daemon::settings::{EXIT_OS, EXIT_SOFTWARE, EXIT_UNAVAILABLE, parse, refuse};
 use daemon::{Stop, log};
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     };
     let ran = match settings.command.clone() {
         Some(Command::Schema(args)) => return print_schema(&args),
+        Some(Command::Token(args)) => return make_token(&args),
         Some(Command::Restitch(args)) => restitch(&settings, &args, lifecycle),
         None => serve(settings, lifecycle),
     };
@@ -69,6 +71,18 @@ fn print_schema(args: &SchemaArgs) -> ExitCode {
     }
 }
 
+fn make_token(args: &TokenArgs) -> ExitCode {
+    let made = collector::token_command::run(args, &mut std::io::stdout(), &mut std::io::stderr());
+    match made {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error @ TokenError::Name { .. }) => refuse("token new", &log::chain(&error)),
+        Err(error) => {
+            tracing::error!(error = log::chain(&error), "stopped");
+            ExitCode::from(EXIT_SOFTWARE)
+        }
+    }
+}
+
 #[tokio::main]
 async fn restitch(
     settings: &Settings,
@@ -89,7 +103,9 @@ async fn serve(settings: Settings, lifecycle: order_model::Lifecycle) -> anyhow:
 fn exit_code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<RunError>() {
         Some(RunError::StoreUnavailable { .. }) => EXIT_UNAVAILABLE,
-        Some(RunError::Redaction(_) | RunError::Cluster(_)) => daemon::settings::EXIT_USAGE,
+        Some(RunError::Redaction(_) | RunError::Cluster(_) | RunError::Guard(_)) => {
+            daemon::settings::EXIT_USAGE
+        }
         Some(RunError::Serve(_) | RunError::PortsFile { .. }) => EXIT_OS,
         Some(RunError::Migrate(_) | RunError::Panicked { .. }) | None => EXIT_SOFTWARE,
     }

@@ -19,6 +19,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use crate::conserve;
+use crate::entrance::Entrance;
+use crate::guard::{Guard, GuardError};
 use crate::insert::{Inserter, Job};
 use crate::intake::Intake;
 use crate::metrics::CollectorMetrics;
@@ -44,6 +46,9 @@ pub enum RunError {
     /// The name of the cluster cannot stand in statements.
     #[error("bad setting --store-cluster")]
     Cluster(#[from] ClusterError),
+    /// A setting of who may send cannot be used.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
     /// A port could not be bound.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -117,6 +122,7 @@ pub async fn run(settings: Settings, lifecycle: Lifecycle, stop: Stop) -> Result
         metrics,
     };
 
+    let guard = Guard::open(&settings, &page, &health).await?;
     let sockets = bind_all(&settings).await?;
     let (send_jobs, jobs) = mpsc::channel(settings.intake.in_flight_requests_max);
     let intake = Intake::new(mapper, settings.intake.clone(), parts.metrics.clone(), send_jobs);
@@ -127,14 +133,17 @@ pub async fn run(settings: Settings, lifecycle: Lifecycle, stop: Stop) -> Result
         daemon::serve::serve(sockets.admin, admin::router(health, page), end.clone(), drain);
     let admin = tokio::spawn(admin);
     let mut servers = JoinSet::new();
+    let entrance = Entrance { access: guard.access(), intake: intake.clone() };
     for (name, listener, router) in [
-        ("otlp_http", sockets.http, http::router(intake.clone())),
-        ("otlp_grpc", sockets.grpc, grpc::router(intake.clone())),
+        ("otlp_http", sockets.http, http::router(entrance.clone())),
+        ("otlp_grpc", sockets.grpc, grpc::router(entrance)),
     ] {
         let open = parts.metrics.connections_of(name);
         let (bounds, stop) = (settings.connections.bounds(), stop.clone());
-        servers.spawn(connections::serve(listener, router, bounds, open, stop, drain));
+        let port = guard.port(listener);
+        servers.spawn(connections::serve(port, router, bounds, open, stop, drain));
     }
+    servers.spawn(guard.watch(stop.clone()));
 
     let prepared = prepare(&parts, &lifecycle, &settings, &stop).await;
     let ran = match prepared {

@@ -12,7 +12,9 @@ use order_model::lifecycle::{DEFAULT_TOML, Mistakes};
 use order_store::connection::ClusterSettings;
 use order_store::{RetentionSettings, StoreSettings};
 
+use crate::access::settings::AccessSettings;
 use crate::schema_command::SchemaArgs;
+use crate::token_command::TokenArgs;
 
 /// Receives OTLP traces and logs, stores them and derives the state of every order they touch.
 #[derive(Debug, Clone, Parser)]
@@ -65,6 +67,9 @@ pub struct Settings {
     pub connections: ConnectionSettings,
     #[command(flatten)]
     #[expect(missing_docs, reason = "the flags inside are documented")]
+    pub access: AccessSettings,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flags inside are documented")]
     pub common: Common,
 }
 
@@ -76,6 +81,8 @@ pub enum Command {
     Restitch(RestitchArgs),
     /// Print the schema of the store, for one server or for a cluster.
     Schema(SchemaArgs),
+    /// Make tokens for senders.
+    Token(TokenArgs),
 }
 
 /// What `collector restitch` takes.
