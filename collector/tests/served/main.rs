@@ -9,4 +9,6 @@ mod bad_input;
 mod orders;
 mod outage;
 mod pressure;
+mod access;
+mod tls;
 mod process;
