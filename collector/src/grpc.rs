@@ -147,13 +147,14 @@ fn success(signal: Signal, rejected: &Rejected) -> Response {
 fn refuse(intake: &Intake, refusal: &Refusal) -> Response {
     let code = match refusal {
         Refusal::Bad(_) => Code::InvalidArgument,
-        Refusal::TooLarge(_) | Refusal::Busy => Code::ResourceExhausted,
+        Refusal::TooLarge(_) | Refusal::Busy | Refusal::Denied(Denied::OverRate { .. }) => {
+            Code::ResourceExhausted
+        }
         Refusal::Slow => Code::DeadlineExceeded,
         Refusal::Unavailable => Code::Unavailable,
         Refusal::Internal => Code::Internal,
         Refusal::Denied(Denied::Unauthenticated(_)) => Code::Unauthenticated,
         Refusal::Denied(Denied::Forbidden(_)) => Code::PermissionDenied,
-        Refusal::Denied(Denied::OverRate { .. }) => Code::ResourceExhausted,
     };
     // Without RetryInfo clients must not repeat a call that exhausted resources.
     let status = match refusal.retry_after(intake.settings()) {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use serde_spanned::Spanned;
 
 use crate::access::sources::{Source, Sources};
-use crate::access::token::TokenHash;
+use crate::access::token::{self, TokenHash};
 use crate::rates::Rate;
 
 /// Sources of one file: each token that is shown is compared with all of them.
@@ -50,8 +50,8 @@ impl fmt::Display for Mistakes {
 pub fn parse(text: &str) -> Result<Sources, Mistakes> {
     let file: File = toml::from_str(text).map_err(|error| {
         let start = error.span().map_or(0, |span| span.start);
-        // Its message names what it expected and no value; its display would show the line.
-        let reason = error.message().to_owned();
+        // Its display would show the line.
+        let reason = without_secrets(error.message());
         Mistakes(vec![Mistake { line: line_of(text, start), reason }])
     })?;
     let mut checker = Checker { text, mistakes: Vec::new(), taken: HashMap::new() };
@@ -66,7 +66,33 @@ pub fn parse(text: &str) -> Result<Sources, Mistakes> {
         return Ok(Sources::new(sources));
     }
     mistakes.sort_by_key(|mistake| mistake.line);
+    for mistake in &mut mistakes {
+        mistake.reason = without_secrets(&mistake.reason);
+    }
     Err(Mistakes(mistakes))
+}
+
+/// A reason without what may be a token that was put in the wrong place: texts that the parser
+/// repeats, and whatever begins as tokens do.
+fn without_secrets(reason: &str) -> String {
+    let (before, after) = match (reason.find("string \""), reason.rfind('"')) {
+        (Some(start), Some(end)) => (&reason[..start + "string".len()], &reason[end + 1..]),
+        _ => (reason, ""),
+    };
+    let mut told = String::new();
+    for part in [before, after] {
+        for (index, piece) in part.split(token::PREFIX).enumerate() {
+            let rest = match index {
+                0 => piece,
+                _ => {
+                    told.push('…');
+                    piece.trim_start_matches(|c: char| c.is_ascii_alphanumeric())
+                }
+            };
+            told.push_str(rest);
+        }
+    }
+    told
 }
 
 /// The file as written.
@@ -294,7 +320,7 @@ mod tests {
     fn each_mistake_is_told_with_its_line() {
         let good = format!("token_sha256 = \"{}\"\n", hash("t"));
         let source = |rest: &str| format!("[[source]]\nname = \"shop\"\n{rest}");
-        let cases: [(String, usize, &str); 18] = [
+        let cases: [(String, usize, &str); 22] = [
             (String::new(), 1, "0 times"),
             ("# nothing\n".to_owned(), 1, "0 times"),
             ("[[sources]]\n".to_owned(), 1, "sources"),
@@ -306,6 +332,10 @@ mod tests {
             (source("token_sha256 = wbt_secret\n"), 3, ""),
             (source("token_sha256 = 7\n"), 3, ""),
             (source("token = \"wbt_secret\"\n"), 3, "unknown field `token`"),
+            (source(&format!("{good}spans_per_second = \"wbt_secret\"\n")), 4, "expected u64"),
+            (source(&format!("{good}services = \"wbt_secret\"\n")), 4, "expected a sequence"),
+            (source(&format!("{good}wbt_secret = 1\n")), 4, "unknown field"),
+            ("[[source]]\nname = \"wbt_secret\"\n".to_owned(), 2, "source `…` needs"),
             (source("client_cert = \"\"\n"), 3, "cannot be empty"),
             (source(&format!("{good}services = []\n")), 4, "leave `services` out"),
             (source(&format!("{good}services = [\n\"shop\",\n\"\"]\n")), 6, "cannot be empty"),

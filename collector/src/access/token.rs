@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 /// What every token begins with, so that scanners for leaked secrets know one.
-const PREFIX: &str = "wbt_";
+pub(crate) const PREFIX: &str = "wbt_";
 /// Random bytes of a token.
 const RANDOM_BYTES: usize = 32;
 

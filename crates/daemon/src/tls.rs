@@ -148,8 +148,9 @@ impl PeerNames {
             common.filter_map(|name| name.as_str().ok()).map(str::to_owned).collect();
         if let Ok(Some(alternative)) = certificate.subject_alternative_name() {
             names.extend(alternative.value.general_names.iter().filter_map(|name| match name {
-                GeneralName::DNSName(name) | GeneralName::URI(name) => Some((*name).to_owned()),
-                GeneralName::RFC822Name(name) => Some((*name).to_owned()),
+                GeneralName::DNSName(name)
+                | GeneralName::URI(name)
+                | GeneralName::RFC822Name(name) => Some((*name).to_owned()),
                 _ => None,
             }));
         }
