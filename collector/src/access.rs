@@ -398,3 +398,6 @@ pub fn name_left_out(left_out: &[Share], rejected: &mut Rejected) {
         rejected.forbid(&share.service, share.items);
     }
 }
+
+#[cfg(test)]
+mod tests;

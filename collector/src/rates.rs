@@ -1,7 +1,7 @@
 //! How much may come: token buckets that go into debt.
 //!
 //! What a request costs is known only once its body is decoded, so a bucket is asked before
-//! (`is anything left?`) and charged after, in full: a request larger than all that may be saved
+//! (is one left?) and charged after, in full: a request larger than all that may be saved
 //! up still passes, and the next one waits until its debt is paid. The mean never exceeds the
 //! rate, and what is refused is refused before its body is read.
 
@@ -16,6 +16,9 @@ pub const KEYS_MAX: usize = 10_000;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 /// Longest wait that is computed: a rate may be tiny and a debt large.
 const WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// What sums of fractions may be off by, so that who waited as told does not wait again.
+const ROUNDING: f64 = 1e-3;
 
 /// So much per second, and so many seconds' worth of it at once.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,12 +53,12 @@ impl Bucket {
     /// How long to wait until something is left; `None`: something is.
     #[must_use]
     pub fn wait(&self, rate: Rate, now: Instant) -> Option<Duration> {
-        let debt = self.missing_at(rate, now) - rate.capacity();
-        if debt < 0.0 {
+        // Until there is a whole one again: a trickle lets nobody in.
+        let short = self.missing_at(rate, now) - rate.capacity() + 1.0;
+        if short <= ROUNDING {
             return None;
         }
-        // Until there is one again.
-        let seconds = (debt + 1.0) / rate.per_second;
+        let seconds = short / rate.per_second;
         Some(Duration::try_from_secs_f64(seconds).unwrap_or(WAIT_MAX).min(WAIT_MAX))
     }
 
