@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use bytes::{Bytes, BytesMut};
+use http::header::{EXPECT, HeaderMap};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
 
@@ -11,7 +12,7 @@ use crate::intake::{Intake, Refusal, Reservation};
 
 /// Bytes of a refused body that are still read and thrown away, so that the sender hears the
 /// refusal instead of a broken connection; past it the connection is cut.
-const DISCARD_BYTES_MAX: usize = 256 << 20;
+pub const DISCARD_BYTES_MAX: usize = 256 << 20;
 
 /// Bounds on one body.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +40,7 @@ pub async fn read(
         Ok(Err(refusal)) => refusal,
         Err(_) => return Err(Refusal::Slow),
     };
-    discard(body, deadline).await;
+    discard(body, DISCARD_BYTES_MAX, deadline).await;
     Err(refusal)
 }
 
@@ -59,7 +60,18 @@ pub async fn begin(intake: &Intake, body: Body) -> Result<(Reservation, Body), R
 
 /// Throws a body away, within bounds.
 pub async fn discard_within(body: Body, read_timeout: Duration) {
-    discard(body, Instant::now() + read_timeout).await;
+    discard_at_most(body, DISCARD_BYTES_MAX, read_timeout).await;
+}
+
+/// Throws a body away, within narrower bounds.
+pub async fn discard_at_most(body: Body, bytes_max: usize, read_timeout: Duration) {
+    discard(body, bytes_max, Instant::now() + read_timeout).await;
+}
+
+/// Whether the sender waits to be told that its body is wanted.
+#[must_use]
+pub fn waits_for_permission(headers: &HeaderMap) -> bool {
+    headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 async fn collect(
@@ -100,12 +112,12 @@ async fn collect(
     Ok(if rest.is_empty() { first } else { rest.freeze() })
 }
 
-async fn discard(mut body: Body, deadline: Instant) {
+async fn discard(mut body: Body, bytes_max: usize, deadline: Instant) {
     let thrown_away = async {
         let mut bytes = 0_usize;
         while let Some(Ok(frame)) = body.frame().await {
             bytes += frame.data_ref().map_or(0, Bytes::len);
-            if bytes > DISCARD_BYTES_MAX {
+            if bytes > bytes_max {
                 break;
             }
         }

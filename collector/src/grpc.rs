@@ -19,9 +19,11 @@ use otlp_columns::{Coding, Encoding, Rejected, Signal, coding};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::access::Denied;
 use crate::body::{self, BodyLimits};
+use crate::entrance::Entrance;
 use crate::http::export_response;
-use crate::intake::{Body, Intake, Refusal};
+use crate::intake::{self, Body, Intake, Refusal};
 use crate::metrics::Transport;
 
 /// Compression flag and length before each message.
@@ -32,10 +34,10 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC: &str = "application/grpc";
 
 /// The methods of the port.
-pub fn router(intake: Intake) -> Router {
+pub fn router(entrance: Entrance) -> Router {
     let method = |signal| {
-        post(move |State(intake): State<Intake>, request: Request<HttpBody>| async move {
-            export(&intake, signal, request).await
+        post(move |State(entrance): State<Entrance>, request: Request<HttpBody>| async move {
+            export(&entrance, signal, request).await
         })
     };
     Router::new()
@@ -49,7 +51,7 @@ pub fn router(intake: Intake) -> Router {
             method(Signal::Metrics),
         )
         .fallback(unknown_method)
-        .with_state(intake)
+        .with_state(entrance)
 }
 
 async fn unknown_method() -> Response {
@@ -57,7 +59,8 @@ async fn unknown_method() -> Response {
     Status::unimplemented(why).into_http()
 }
 
-async fn export(intake: &Intake, signal: Signal, request: Request<HttpBody>) -> Response {
+async fn export(entrance: &Entrance, signal: Signal, request: Request<HttpBody>) -> Response {
+    let intake = &entrance.intake;
     let (head, http_body) = request.into_parts();
     if !is_grpc(&head.headers) {
         let mut response = Response::new(HttpBody::from("Content-Type must be application/grpc\n"));
@@ -76,18 +79,26 @@ async fn export(intake: &Intake, signal: Signal, request: Request<HttpBody>) -> 
         response.headers_mut().insert(GRPC_ACCEPT_ENCODING, supported);
         return response;
     };
+    let (grant, http_body) = match entrance.admit(&head, http_body).await {
+        Ok(admitted) => admitted,
+        Err(refusal) => {
+            intake.count(signal, Transport::Grpc, Err(&refusal));
+            return refuse(intake, &refusal);
+        }
+    };
     let taken = async {
-        let (mut held, http_body) = body::begin(intake, http_body).await?;
+        let (mut held, http_body) = entrance.begin(http_body).await?;
         let limits = BodyLimits {
             bytes_max: intake.settings().body_bytes_max + PREFIX_BYTES,
             read_timeout: intake.settings().body_read_timeout,
         };
         let frame = body::read(http_body, limits, &mut held).await?;
         let body = read_frame(frame, coding)?;
-        intake.take(signal, Transport::Grpc, body, held).await
+        intake.take(signal, Transport::Grpc, body, held, &grant).await
     }
     .await;
     intake.count(signal, Transport::Grpc, taken.as_ref());
+    grant.count(intake::outcome(taken.as_ref()));
     match taken {
         Ok(rejected) => success(signal, &rejected),
         Err(refusal) => refuse(intake, &refusal),
@@ -140,10 +151,14 @@ fn success(signal: Signal, rejected: &Rejected) -> Response {
 fn refuse(intake: &Intake, refusal: &Refusal) -> Response {
     let code = match refusal {
         Refusal::Bad(_) => Code::InvalidArgument,
-        Refusal::TooLarge(_) | Refusal::Busy => Code::ResourceExhausted,
+        Refusal::TooLarge(_) | Refusal::Busy | Refusal::Denied(Denied::OverRate { .. }) => {
+            Code::ResourceExhausted
+        }
         Refusal::Slow => Code::DeadlineExceeded,
         Refusal::Full | Refusal::Unavailable => Code::Unavailable,
         Refusal::Internal => Code::Internal,
+        Refusal::Denied(Denied::Unauthenticated(_)) => Code::Unauthenticated,
+        Refusal::Denied(Denied::Forbidden(_)) => Code::PermissionDenied,
     };
     // Without RetryInfo clients must not repeat a call that exhausted resources.
     let status = match refusal.retry_after(intake.settings()) {

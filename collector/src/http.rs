@@ -9,8 +9,8 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::post;
 use http::header::{
-    ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue,
-    RETRY_AFTER,
+    ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 use http::{Request, StatusCode};
 use otlp_columns::{Coding, Encoding, Rejected, Signal, coding};
@@ -18,8 +18,10 @@ use prost::Message;
 use serde_json::json;
 use tonic::Code;
 
+use crate::access::Denied;
 use crate::body::{self, BodyLimits};
-use crate::intake::{Body, Intake, Refusal};
+use crate::entrance::Entrance;
+use crate::intake::{self, Body, Intake, Refusal};
 use crate::metrics::Transport;
 
 /// Content type of binary protobuf.
@@ -28,10 +30,10 @@ pub const PROTOBUF: &str = "application/x-protobuf";
 pub const JSON: &str = "application/json";
 
 /// The whole URL map of the port.
-pub fn router(intake: Intake) -> Router {
+pub fn router(entrance: Entrance) -> Router {
     let method = |signal| {
-        post(move |State(intake): State<Intake>, request: Request<HttpBody>| async move {
-            export(&intake, signal, request).await
+        post(move |State(entrance): State<Entrance>, request: Request<HttpBody>| async move {
+            export(&entrance, signal, request).await
         })
         .fallback(only_post)
     };
@@ -40,10 +42,11 @@ pub fn router(intake: Intake) -> Router {
         .route("/v1/logs", method(Signal::Logs))
         .route("/v1/metrics", method(Signal::Metrics))
         .fallback(not_found)
-        .with_state(intake)
+        .with_state(entrance)
 }
 
-async fn export(intake: &Intake, signal: Signal, request: Request<HttpBody>) -> Response {
+async fn export(entrance: &Entrance, signal: Signal, request: Request<HttpBody>) -> Response {
+    let intake = &entrance.intake;
     let (head, http_body) = request.into_parts();
     let read_timeout = intake.settings().body_read_timeout;
     let (encoding, coding) = match read_head(&head.headers) {
@@ -53,10 +56,17 @@ async fn export(intake: &Intake, signal: Signal, request: Request<HttpBody>) -> 
             return *refused;
         }
     };
+    let (grant, http_body) = match entrance.admit(&head, http_body).await {
+        Ok(admitted) => admitted,
+        Err(refusal) => {
+            intake.count(signal, Transport::Http, Err(&refusal));
+            return refuse(intake, encoding, &refusal);
+        }
+    };
     let taken = async {
-        let (mut held, http_body) = body::begin(intake, http_body).await?;
+        let (mut held, http_body) = entrance.begin(http_body).await?;
         let bytes_max = intake.settings().body_bytes_max;
-        if waits_for_permission(&head.headers)
+        if body::waits_for_permission(&head.headers)
             && content_length(&head.headers).is_some_and(|length| length > bytes_max as u64)
         {
             let text = format!("the body is larger than {bytes_max} bytes; send smaller batches");
@@ -65,10 +75,11 @@ async fn export(intake: &Intake, signal: Signal, request: Request<HttpBody>) -> 
         let limits = BodyLimits { bytes_max, read_timeout };
         let bytes = body::read(http_body, limits, &mut held).await?;
         let body = Body { bytes, coding, encoding };
-        intake.take(signal, Transport::Http, body, held).await
+        intake.take(signal, Transport::Http, body, held, &grant).await
     }
     .await;
     intake.count(signal, Transport::Http, taken.as_ref());
+    grant.count(intake::outcome(taken.as_ref()));
     match taken {
         Ok(rejected) => success(signal, encoding, &rejected),
         Err(refusal) => refuse(intake, encoding, &refusal),
@@ -99,10 +110,6 @@ fn read_head(headers: &HeaderMap) -> Result<(Encoding, Coding), Box<Response>> {
         return Err(Box::new(response));
     };
     Ok((encoding, coding))
-}
-
-fn waits_for_permission(headers: &HeaderMap) -> bool {
-    headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {
@@ -140,12 +147,24 @@ fn refuse(intake: &Intake, encoding: Encoding, refusal: &Refusal) -> Response {
             (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
         }
         Refusal::Internal => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal),
+        Refusal::Denied(Denied::Unauthenticated(_)) => {
+            (StatusCode::UNAUTHORIZED, Code::Unauthenticated)
+        }
+        Refusal::Denied(Denied::Forbidden(_)) => (StatusCode::FORBIDDEN, Code::PermissionDenied),
+        Refusal::Denied(Denied::OverRate { .. }) => {
+            (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted)
+        }
     };
     let mut response = failure(status, encoding, code, refusal.message());
     if let Some(delay) = refusal.retry_after(intake.settings()) {
-        // The header counts whole seconds.
-        let seconds = delay.as_secs().max(1);
+        // The header counts whole seconds; less than the delay would be too early.
+        let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
+        let seconds = seconds.max(1);
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        let scheme = HeaderValue::from_static("Bearer realm=\"waybill\"");
+        response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
     }
     response
 }

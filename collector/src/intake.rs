@@ -10,6 +10,7 @@ use order_store::{Names, record};
 use otlp_columns::{Coding, DecodeError, Encoding, Mapped, Mapper, Rejected, Signal, Tally};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
+use crate::access::{self, Denied, Grant};
 use crate::journal::RECORD_BYTES;
 use crate::metrics::{CollectorMetrics, Transport};
 use crate::settings::IntakeSettings;
@@ -56,6 +57,8 @@ pub enum Refusal {
     Unavailable,
     /// A fault of ours; sending it again is no use.
     Internal,
+    /// Its sender may not send it, or not now.
+    Denied(Denied),
 }
 
 /// What a request holds while it is in flight.
@@ -132,7 +135,8 @@ impl Intake {
         self.shared.journal.get().ok_or(Refusal::Unavailable)
     }
 
-    /// Takes a request whose body has arrived; returns when its rows are on disk.
+    /// Takes a request that was let in by `grant` and whose body has arrived; returns when its
+    /// rows are on disk.
     ///
     /// # Errors
     /// [`Refusal`]; nothing of the request was taken, or it is not known to be.
@@ -142,11 +146,13 @@ impl Intake {
         transport: Transport,
         body: Body,
         held: Reservation,
+        grant: &Grant,
     ) -> Result<Rejected, Refusal> {
         let metrics = &self.shared.metrics;
+        grant.body_arrived(body.bytes.len());
         metrics.body(signal, transport, body.bytes.len());
         let Written { records, bytes: more, named, rejected, tally } =
-            self.write(signal, transport, body).await?;
+            self.write(signal, transport, body, grant.clone()).await?;
         if records.is_empty() {
             return Ok(rejected);
         }
@@ -170,6 +176,7 @@ impl Intake {
         signal: Signal,
         transport: Transport,
         body: Body,
+        grant: Grant,
     ) -> Result<Written, Refusal> {
         // The semaphore is never closed.
         let slot = Arc::clone(&self.shared.decoders).acquire_owned().await;
@@ -182,36 +189,37 @@ impl Intake {
         let decode = move || {
             let Body { bytes, coding, encoding } = body;
             let mapper = &shared.mapper;
-            let plain = coding.decode(bytes, mapper.limits().decoded_bytes_max)?;
-            let mapped = mapper.map_body(signal, encoding, &plain, received_at_ms)?;
+            let plain = coding.decode(bytes, mapper.limits().decoded_bytes_max);
+            let plain = plain.map_err(DecodeError::from)?;
+            let mapped = if grant.asks_for_services() {
+                let mut decoded = signal.decode(encoding, &plain, mapper.limits())?;
+                let left_out = grant.decide(mapper, &mut decoded)?;
+                let mut mapped = mapper.map(decoded, received_at_ms);
+                access::name_left_out(&left_out, &mut mapped.rejected);
+                mapped
+            } else {
+                let mapped = mapper.map_body(signal, encoding, &plain, received_at_ms)?;
+                grant.charge(&mapped)?;
+                mapped
+            };
             drop(plain);
             shared.metrics.mapped(signal, transport, &mapped);
             let written = shared.written(mapped);
             drop(slot);
             Ok(written)
         };
-        let decoded = if is_small {
-            decode()
-        } else {
-            tokio::task::spawn_blocking(decode).await.map_err(|error| {
-                tracing::error!(%error, "decoding panicked");
-                Refusal::Internal
-            })?
-        };
-        decoded.map_err(|error: DecodeError| {
-            let text = error.to_string();
-            if error.is_too_large() { Refusal::TooLarge(text) } else { Refusal::Bad(text) }
-        })
+        if is_small {
+            return decode();
+        }
+        tokio::task::spawn_blocking(decode).await.map_err(|error| {
+            tracing::error!(%error, "decoding panicked");
+            Refusal::Internal
+        })?
     }
 
     /// Counts how a request ended, for both transports.
     pub fn count(&self, signal: Signal, transport: Transport, answer: Result<&Rejected, &Refusal>) {
-        let reason = match answer {
-            Ok(rejected) if rejected.total() == 0 => "ok",
-            Ok(_) => "partial",
-            Err(refusal) => refusal.label(),
-        };
-        self.shared.metrics.request(signal, transport, reason);
+        self.shared.metrics.request(signal, transport, outcome(answer));
     }
 
     fn show_in_flight(&self) {
@@ -256,6 +264,7 @@ impl Refusal {
             Self::Full => "full",
             Self::Unavailable => "unavailable",
             Self::Internal => "internal",
+            Self::Denied(denied) => denied.label(),
         }
     }
 
@@ -271,13 +280,41 @@ impl Refusal {
             }
             Self::Unavailable => "the collector is starting or stopping; come again later",
             Self::Internal => "the collector failed on this request; see its log",
+            Self::Denied(denied) => denied.message(),
         }
     }
 
     /// What the sender is asked to wait, if it should come again.
     #[must_use]
     pub fn retry_after(&self, settings: &IntakeSettings) -> Option<Duration> {
-        matches!(self, Self::Busy | Self::Full | Self::Unavailable).then_some(settings.retry_after)
+        match self {
+            Self::Busy | Self::Full | Self::Unavailable => Some(settings.retry_after),
+            Self::Denied(denied) => denied.retry_after(),
+            Self::Bad(_) | Self::TooLarge(_) | Self::Slow | Self::Internal => None,
+        }
+    }
+}
+
+/// How a request ended: the value of a metric's label.
+#[must_use]
+pub fn outcome(answer: Result<&Rejected, &Refusal>) -> &'static str {
+    match answer {
+        Ok(rejected) if rejected.total() == 0 => "ok",
+        Ok(_) => "partial",
+        Err(refusal) => refusal.label(),
+    }
+}
+
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Self {
+        Self::Denied(denied)
+    }
+}
+
+impl From<DecodeError> for Refusal {
+    fn from(error: DecodeError) -> Self {
+        let text = error.to_string();
+        if error.is_too_large() { Self::TooLarge(text) } else { Self::Bad(text) }
     }
 }
 

@@ -1,13 +1,19 @@
 //! Receives OTLP, stores spans, logs, metrics and order facts, and stitches orders.
 //!
 //! Data runs downhill: sockets ([`daemon::connections`]) → OTLP/HTTP ([`http`]) or OTLP/gRPC ([`grpc`]) →
-//! [`intake`] (bounds, decoding, mapping by `otlp-columns`) → [`journal`] (on disk: now the request
+//! [`access`] (who may send, how much) → [`intake`] (bounds, decoding, mapping by `otlp-columns`) → [`journal`] (on disk: now the request
 //! is answered) → [`insert`] (batches into the store) → [`stitch`] (orders derived again): see
 //! `docs/adr/0008-journal.md`.
 #![forbid(unsafe_code)]
 
 pub mod schema_command;
+pub mod rates;
+pub mod access;
+pub mod token_command;
 pub mod settings;
+pub mod reload;
+pub mod tls;
+pub mod guard;
 pub mod metrics;
 pub mod store_watch;
 pub mod stitch;
@@ -16,6 +22,7 @@ pub mod journal;
 pub mod insert;
 pub mod intake;
 pub mod body;
+pub mod entrance;
 pub mod http;
 pub mod grpc;
 pub mod program;

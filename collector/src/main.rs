@@ -7,6 +7,7 @@ use anyhow::Context;
 use collector::journal_command::JournalCommandArgs;
 use collector::schema_command::SchemaArgs;
 use collector::settings::{Command, LifecycleError, RestitchArgs, built_in_lifecycle};
+use collector::token_command::{TokenArgs, TokenError};
 use collector::{RunError, Settings};
 use daemon::settings::{EXIT_OS, EXIT_SOFTWARE, parse, refuse};
 use daemon::{Stop, log};
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
     let ran = match settings.command.clone() {
         Some(Command::Schema(args)) => return print_schema(&args),
         Some(Command::Journal(args)) => return look_into_journal(&args),
+        Some(Command::Token(args)) => return make_token(&args),
         Some(Command::Restitch(args)) => restitch(&settings, &args, lifecycle),
         None => match settings.check_serving() {
             Ok(()) => serve(settings, lifecycle),
@@ -87,6 +89,18 @@ fn print_schema(args: &SchemaArgs) -> ExitCode {
     }
 }
 
+fn make_token(args: &TokenArgs) -> ExitCode {
+    let made = collector::token_command::run(args, &mut std::io::stdout(), &mut std::io::stderr());
+    match made {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error @ TokenError::Name { .. }) => refuse("token new", &log::chain(&error)),
+        Err(error) => {
+            tracing::error!(error = log::chain(&error), "stopped");
+            ExitCode::from(EXIT_SOFTWARE)
+        }
+    }
+}
+
 #[tokio::main]
 async fn restitch(
     settings: &Settings,
@@ -106,7 +120,9 @@ async fn serve(settings: Settings, lifecycle: order_model::Lifecycle) -> anyhow:
 
 fn exit_code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<RunError>() {
-        Some(RunError::Redaction(_) | RunError::Cluster(_)) => daemon::settings::EXIT_USAGE,
+        Some(RunError::Redaction(_) | RunError::Cluster(_) | RunError::Guard(_)) => {
+            daemon::settings::EXIT_USAGE
+        }
         Some(RunError::Serve(_) | RunError::PortsFile { .. } | RunError::Journal(_)) => EXIT_OS,
         Some(RunError::Migrate(_) | RunError::Insert(_) | RunError::Panicked { .. }) | None => {
             EXIT_SOFTWARE

@@ -19,6 +19,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::conserve;
+use crate::entrance::Entrance;
+use crate::guard::{Guard, GuardError};
 use crate::insert::{InsertError, Inserter};
 use crate::intake::Intake;
 use crate::metrics::CollectorMetrics;
@@ -46,6 +48,9 @@ pub enum RunError {
     /// The name of the cluster cannot stand in statements.
     #[error("bad setting --store-cluster")]
     Cluster(#[from] ClusterError),
+    /// A setting of who may send cannot be used.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
     /// A port could not be bound.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -121,6 +126,7 @@ pub async fn run(settings: Settings, lifecycle: Lifecycle, stop: Stop) -> Result
         metrics,
     };
 
+    let guard = Guard::open(&settings, &page, &health).await?;
     let sockets = bind_all(&settings).await?;
     let intake = Intake::new(mapper, settings.intake.clone(), parts.metrics.clone());
     // The admin port answers until the very end.
@@ -129,14 +135,17 @@ pub async fn run(settings: Settings, lifecycle: Lifecycle, stop: Stop) -> Result
     let admin = admin::router(health, page.clone());
     let admin = tokio::spawn(daemon::serve::serve(sockets.admin, admin, end.clone(), drain));
     let mut servers = JoinSet::new();
+    let entrance = Entrance { access: guard.access(), intake: intake.clone() };
     for (name, listener, router) in [
-        ("otlp_http", sockets.http, http::router(intake.clone())),
-        ("otlp_grpc", sockets.grpc, grpc::router(intake.clone())),
+        ("otlp_http", sockets.http, http::router(entrance.clone())),
+        ("otlp_grpc", sockets.grpc, grpc::router(entrance)),
     ] {
         let open = parts.metrics.connections_of(name);
         let (bounds, stop) = (settings.connections.bounds(), stop.clone());
-        servers.spawn(connections::serve(listener, router, bounds, open, stop, drain));
+        let port = guard.port(listener);
+        servers.spawn(connections::serve(port, router, bounds, open, stop, drain));
     }
+    servers.spawn(guard.watch(stop.clone()));
 
     let ran = match open_journal(&settings, &parts.metrics).await {
         Ok((journal, batches)) => {

@@ -12,9 +12,11 @@ use order_model::lifecycle::{DEFAULT_TOML, Mistakes};
 use order_store::connection::ClusterSettings;
 use order_store::{RetentionSettings, StoreSettings};
 
+use crate::access::settings::AccessSettings;
 use crate::journal::JournalArgs;
 use crate::journal_command::JournalCommandArgs;
 use crate::schema_command::SchemaArgs;
+use crate::token_command::TokenArgs;
 
 /// Receives OTLP traces, logs and metrics, stores them and derives the state of every order they touch.
 #[derive(Debug, Clone, Parser)]
@@ -67,6 +69,9 @@ pub struct Settings {
     pub connections: ConnectionSettings,
     #[command(flatten)]
     #[expect(missing_docs, reason = "the flags inside are documented")]
+    pub access: AccessSettings,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flags inside are documented")]
     pub common: Common,
 }
 
@@ -80,6 +85,8 @@ pub enum Command {
     Schema(SchemaArgs),
     /// Look into a journal's folder, while a collector runs or not.
     Journal(JournalCommandArgs),
+    /// Make tokens for senders.
+    Token(TokenArgs),
 }
 
 /// What `collector restitch` takes.

@@ -12,4 +12,6 @@ mod orders;
 mod outage;
 mod journal;
 mod pressure;
+mod access;
+mod tls;
 mod process;

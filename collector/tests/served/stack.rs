@@ -76,6 +76,11 @@ impl Program {
         self.signal("-TERM");
     }
 
+    /// Tells the program that its files may have changed.
+    pub(crate) fn hang_up(&self) {
+        self.signal("-HUP");
+    }
+
     /// Freezes the program: it keeps its sockets and answers nothing.
     pub(crate) fn freeze(&self) {
         self.signal("-STOP");

@@ -1,5 +1,5 @@
 //! The accept loop of a port that strangers may reach: HTTP/1 and HTTP/2 with bounds on
-//! connections and on the time that a peer may keep one without saying anything.
+//! connections and on the time that a peer may keep one without saying anything; with TLS or not.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,13 +9,15 @@ use axum::Router;
 use axum::extract::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use prometheus_client::metrics::gauge::Gauge;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::stop::Stop;
+use crate::tls::{PeerNames, Tls};
 
 /// Bytes of one HTTP/2 head.
 const HEADER_LIST_BYTES_MAX: u32 = 16 << 10;
@@ -39,16 +41,34 @@ pub struct Bounds {
     pub streams_max: u32,
 }
 
+/// A bound socket and what is spoken on it.
+#[derive(Debug)]
+pub struct Port {
+    /// The socket.
+    pub listener: TcpListener,
+    /// TLS; `None`: plain text.
+    pub tls: Option<Tls>,
+}
+
+impl From<TcpListener> for Port {
+    /// A port in plain text.
+    fn from(listener: TcpListener) -> Self {
+        Self { listener, tls: None }
+    }
+}
+
 /// Serves `router` until `stop`; then takes no new connections or requests and finishes those in
-/// hand, for at most `drain_deadline`. `open` shows the connections.
+/// hand, for at most `drain_deadline`. `open` shows the connections. A request on a connection
+/// whose client showed a certificate has [`PeerNames`] among its extensions.
 pub async fn serve(
-    listener: TcpListener,
+    port: impl Into<Port>,
     router: Router,
     bounds: Bounds,
     open: Gauge,
     stop: Stop,
     drain_deadline: Duration,
 ) {
+    let Port { listener, tls } = port.into();
     let builder = builder(&bounds);
     let slots = Arc::new(Semaphore::new(bounds.connections_max));
     let graceful = GracefulShutdown::new();
@@ -58,23 +78,26 @@ pub async fn serve(
             accepted = accept(&listener, &slots) => accepted,
         };
         let Some((stream, slot)) = accepted else { continue };
-        let spoken = Arc::new(AtomicBool::new(false));
-        let service = TowerToHyperService::new(watched_router(&router, &spoken));
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let watched = graceful.watch(connection);
-        let open = open.clone();
+        let conversation = Conversation {
+            builder: builder.clone(),
+            router: router.clone(),
+            silence_max: bounds.header_read_timeout,
+            watcher: graceful.watcher(),
+        };
+        let (tls, open, stop) = (tls.clone(), open.clone(), stop.clone());
         open.inc();
-        let silence_max = bounds.header_read_timeout;
         tokio::spawn(async move {
-            tokio::select! {
-                ended = watched => {
-                    // Broken connections are the client's business; not worth a warning.
-                    if let Err(error) = ended {
-                        tracing::debug!(error, "connection ended");
+            match tls {
+                None => conversation.hold(stream, None).await,
+                // Each handshake is a task of its own: a slow one keeps nobody waiting.
+                Some(tls) => {
+                    let shaken = tokio::select! {
+                        () = stop.stopped() => None,
+                        shaken = tls.accept(stream) => shaken,
+                    };
+                    if let Some((stream, names)) = shaken {
+                        conversation.hold(stream, names).await;
                     }
-                }
-                () = silence(&spoken, silence_max) => {
-                    tracing::debug!("connection without a request closed");
                 }
             }
             open.dec();
@@ -84,6 +107,37 @@ pub async fn serve(
     drop(listener);
     if tokio::time::timeout(drain_deadline, graceful.shutdown()).await.is_err() {
         tracing::warn!(deadline_s = drain_deadline.as_secs(), "requests cut off at the deadline");
+    }
+}
+
+/// What one connection is served with.
+struct Conversation {
+    builder: Builder<TokioExecutor>,
+    router: Router,
+    silence_max: Duration,
+    watcher: Watcher,
+}
+
+impl Conversation {
+    /// Serves until the peer, its silence or the stop ends it.
+    async fn hold<S>(self, stream: S, names: Option<PeerNames>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let spoken = Arc::new(AtomicBool::new(false));
+        let service = TowerToHyperService::new(watched_router(self.router, &spoken, names));
+        let connection = self.builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        tokio::select! {
+            ended = self.watcher.watch(connection) => {
+                // Broken connections are the client's business; not worth a warning.
+                if let Err(error) = ended {
+                    tracing::debug!(error, "connection ended");
+                }
+            }
+            () = silence(&spoken, self.silence_max) => {
+                tracing::debug!("connection without a request closed");
+            }
+        }
     }
 }
 
@@ -117,11 +171,14 @@ async fn silence(spoken: &AtomicBool, silence_max: Duration) {
     }
 }
 
-/// The router, noting that a request came.
-fn watched_router(router: &Router, spoken: &Arc<AtomicBool>) -> Router {
+/// The router, noting that a request came, and from whom.
+fn watched_router(router: Router, spoken: &Arc<AtomicBool>, names: Option<PeerNames>) -> Router {
     let spoken = Arc::clone(spoken);
-    router.clone().layer(axum::middleware::map_request(move |request: Request| {
+    router.layer(axum::middleware::map_request(move |mut request: Request| {
         spoken.store(true, Ordering::Relaxed);
+        if let Some(names) = &names {
+            request.extensions_mut().insert(names.clone());
+        }
         std::future::ready(request)
     }))
 }

@@ -12,6 +12,15 @@ use tokio::time::Instant;
 #[derive(Debug, Clone, Default)]
 pub struct Health {
     parts: Arc<Mutex<Vec<Watch>>>,
+    notes: Arc<Mutex<Vec<Note>>>,
+}
+
+/// Something to be mended that keeps nobody from working: shown, and ready all the same. Clones
+/// share it.
+#[derive(Debug, Clone)]
+pub struct Note {
+    name: &'static str,
+    text: Arc<Mutex<Option<String>>>,
 }
 
 /// One watched part. Clones share it.
@@ -54,6 +63,14 @@ impl Health {
         watch
     }
 
+    /// Adds a note, empty as yet.
+    #[must_use]
+    pub fn note(&self, name: &'static str) -> Note {
+        let note = Note { name, text: Arc::default() };
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(note.clone());
+        note
+    }
+
     /// What keeps the process from being ready, one sentence per part; empty when it is.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
@@ -63,11 +80,31 @@ impl Health {
     /// What is wrong beside it.
     #[must_use]
     pub fn remarks(&self) -> Vec<String> {
-        self.parts().iter().filter(|part| !part.is_needed).filter_map(Watch::complaint).collect()
+        let parts = self.parts();
+        let beside = parts.iter().filter(|part| !part.is_needed).filter_map(Watch::complaint);
+        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        beside.chain(notes.iter().filter_map(Note::remark)).collect()
     }
 
     fn parts(&self) -> MutexGuard<'_, Vec<Watch>> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Note {
+    /// Something is to be mended.
+    pub fn set(&self, text: impl Into<String>) {
+        *self.text.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.into());
+    }
+
+    /// It is mended.
+    pub fn clear(&self) {
+        *self.text.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn remark(&self) -> Option<String> {
+        let text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        text.as_ref().map(|text| format!("{}: {text}", self.name))
     }
 }
 

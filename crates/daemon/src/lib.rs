@@ -12,8 +12,9 @@ pub mod metrics;
 pub mod health;
 pub mod admin;
 pub mod serve;
+pub mod tls;
 pub mod connections;
 
-pub use health::{Health, Watch};
+pub use health::{Health, Note, Watch};
 pub use metrics::Metrics;
 pub use stop::Stop;

@@ -26,6 +26,7 @@ mod logs;
 mod metrics;
 mod direct;
 mod mapper;
+mod shares;
 #[cfg(test)]
 mod sample;
 
@@ -35,3 +36,4 @@ pub use limits::Limits;
 pub use mapped::{Mapped, Rejected, Rejection, Tally};
 pub use mapper::Mapper;
 pub use redact::Redaction;
+pub use shares::Share;

@@ -28,12 +28,14 @@ pub enum Rejection {
     MetricKind,
     /// The data point has more buckets or quantiles than allowed.
     Buckets,
+    /// The sender may not send this service.
+    Service,
 }
 
 impl Rejection {
     /// All of them, in the order of [`Rejected::counts`].
-    pub const ALL: [Self; 5] =
-        [Self::TraceId, Self::SpanId, Self::Limit, Self::MetricKind, Self::Buckets];
+    pub const ALL: [Self; 6] =
+        [Self::TraceId, Self::SpanId, Self::Limit, Self::MetricKind, Self::Buckets, Self::Service];
 
     /// The value of a metric's label.
     #[must_use]
@@ -44,6 +46,7 @@ impl Rejection {
             Self::Limit => "limit",
             Self::MetricKind => "unknown_metric_kind",
             Self::Buckets => "too_many_buckets",
+            Self::Service => "service",
         }
     }
 
@@ -56,20 +59,24 @@ impl Rejection {
                 "a metric must be a gauge, a sum, a histogram, an exponential histogram or a summary"
             }
             Self::Buckets => "a data point has more buckets or quantiles than one may have",
+            Self::Service => "this sender may not send these services",
         }
     }
 }
 
-/// Items named in a message; the others are only counted.
+/// Items named in a message for each reason; the others are only counted.
 const OFFENDERS_MAX: usize = 3;
 /// Characters of an offender's name.
 const OFFENDER_CHARS_MAX: usize = 80;
+
+/// What stands for the name of a service that has none.
+const NO_SERVICE: &str = "(no service.name)";
 
 /// Items that were not taken.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rejected {
     /// How many, by [`Rejection::ALL`].
-    pub counts: [u64; 5],
+    pub counts: [u64; Rejection::ALL.len()],
     offenders: Vec<(Rejection, String)>,
 }
 
@@ -77,9 +84,22 @@ impl Rejected {
     /// Rejects an item; `name` is what its sender calls it.
     pub(crate) fn add(&mut self, why: Rejection, name: &str) {
         self.counts[why as usize] += 1;
-        if self.offenders.len() < OFFENDERS_MAX {
-            let shown = name.chars().filter(|c| !c.is_control()).take(OFFENDER_CHARS_MAX);
-            self.offenders.push((why, shown.collect()));
+        if self.has_room_to_name(why) {
+            self.offenders.push((why, shown(name)));
+        }
+    }
+
+    fn has_room_to_name(&self, why: Rejection) -> bool {
+        self.offenders.iter().filter(|(reason, _)| *reason == why).count() < OFFENDERS_MAX
+    }
+
+    /// Rejects the items of a service that their sender may not send; it is named once.
+    pub fn forbid(&mut self, service: &str, items: u64) {
+        self.counts[Rejection::Service as usize] += items;
+        let name = if service.is_empty() { NO_SERVICE.to_owned() } else { shown(service) };
+        let offender = (Rejection::Service, name);
+        if !self.offenders.contains(&offender) && self.has_room_to_name(Rejection::Service) {
+            self.offenders.push(offender);
         }
     }
 
@@ -113,6 +133,11 @@ impl Rejected {
         }
         message
     }
+}
+
+/// A sender's text as it may stand in a message.
+fn shown(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(OFFENDER_CHARS_MAX).collect()
 }
 
 /// Counts of what happened to the items of a request.

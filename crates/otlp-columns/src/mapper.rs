@@ -69,6 +69,12 @@ impl Mapper {
         Ok(self.map(decoded, received_at_ms))
     }
 
+    /// The service that rows of a resource with these attributes name.
+    pub(crate) fn service_of(&self, attributes: &[KeyValue]) -> String {
+        let mut found = self.rules.keys.read(attributes);
+        self.rules.service(&mut found, &mut RowLosses::default())
+    }
+
     /// Maps a decoded request, received at `received_at_ms` (milliseconds since 1970).
     #[must_use]
     pub fn map(&self, decoded: Decoded, received_at_ms: i64) -> Mapped {
@@ -97,6 +103,14 @@ impl Mapper {
             Request::Metrics(request) => metrics::map(&mut mapping, request),
         }
         mapping.finish()
+    }
+}
+
+impl Rules {
+    /// The service that a resource names, within the bound of names.
+    fn service(&self, found: &mut Found<'_>, losses: &mut RowLosses) -> String {
+        let columns = Columns { limits: &self.limits, redaction: &self.redaction };
+        columns.name(found.service.take().unwrap_or_default().into_owned(), losses)
     }
 }
 
@@ -196,8 +210,7 @@ impl<'a> Mapping<'a> {
         let mut found = self.read(&resource.attributes);
         let mut losses = RowLosses::default();
         let columns = self.columns();
-        let service = found.service.take().unwrap_or_default().into_owned();
-        let service = columns.name(service, &mut losses);
+        let service = self.rules.service(&mut found, &mut losses);
         let schema_url = columns.name(schema_url, &mut losses);
         let mut attributes = columns.map(resource.attributes.clone(), &mut losses);
         losses.note(&mut attributes, &mut self.out.tally);
