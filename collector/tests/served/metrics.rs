@@ -105,7 +105,7 @@ async fn a_partial_success_names_the_metric_and_keeps_the_rest() {
 async fn a_full_house_asks_to_come_again_and_a_store_that_is_away_does_not() {
     let flags = ["--in-flight-bytes-max", "2000", "--body-bytes-max", "1500"];
     let mut stack = Stack::start(&flags).await;
-    let body = metrics("shop", (1..9).map(|value| gauge("g", value)).collect()).encode_to_vec();
+    let body = metrics("shop", (1..25).map(|value| gauge("g", value)).collect()).encode_to_vec();
     let send = async |stack: &Stack| {
         post(stack.http("/v1/metrics"), PROTOBUF, "", body.clone()).send().await.unwrap()
     };
@@ -120,7 +120,7 @@ async fn a_full_house_asks_to_come_again_and_a_store_that_is_away_does_not() {
     assert_eq!(send(&stack).await.status(), 200);
     stack.restart_engine();
     stack.ready().await;
-    assert_eq!(stack.query("SELECT count() FROM otel_metrics_gauge_v1").await, ["8"]);
+    assert_eq!(stack.query("SELECT count() FROM otel_metrics_gauge_v1").await, ["24"]);
 }
 
 #[tokio::test]
