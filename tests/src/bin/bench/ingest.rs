@@ -20,6 +20,9 @@ const PACED_FROM: usize = 10_000_000;
 /// How long the stitcher may take to catch up after the run.
 const CATCH_UP_DEADLINE: Duration = Duration::from_secs(300);
 
+/// How long what was answered may take to be stored and stitched.
+const SETTLED_WITHIN: Duration = Duration::from_secs(300);
+
 /// Sends all spans as fast as they are answered; gives spans per second.
 pub(crate) async fn full_speed(
     stack: &mut Stack,
@@ -52,11 +55,18 @@ pub(crate) async fn full_speed(
         timing.append(sender.await.context("a sender panicked")??);
     }
     let elapsed = begun.elapsed().as_secs_f64();
+    let stored = reaches(stack, "unsent_records", begun).await?;
+    let stitched = reaches(stack, "stitch_pending", begun).await?;
     let used = [cpu_seconds(pids[0])? - before[0], cpu_seconds(pids[1])? - before[1]];
     let per_million = 1e6 / spans;
     println!("| spans sent, unique, {:.0} bytes each | {spans:.0} |", bytes as f64 / spans);
-    println!("| ingest, {} connections | {:.0} spans/s |", settings.connections, spans / elapsed);
-    println!("| collector CPU per million spans | {:.1} s |", used[0] * per_million);
+    println!("| answered, {} connections | {:.0} spans/s |", settings.connections, spans / elapsed);
+    println!("| in the store | {:.0} spans/s |", spans / stored);
+    println!("| in the store and stitched | {:.0} spans/s |", spans / stitched);
+    println!(
+        "| collector CPU per million spans, until all are stitched | {:.1} s |",
+        used[0] * per_million
+    );
     println!(
         "| engine CPU per million spans, stitching included | {:.1} s |",
         used[1] * per_million
@@ -65,6 +75,22 @@ pub(crate) async fn full_speed(
     println!("| engine peak memory | {} MiB |", peak_mib(pids[1])?);
     println!("| acknowledgement at full speed | {} |", timing.line());
     Ok(spans / elapsed)
+}
+
+/// Waits until a gauge of the collector is 0; seconds since `begun`.
+async fn reaches(stack: &Stack, gauge: &str, begun: Instant) -> Result<f64> {
+    let url = format!("{}/metrics", stack.url(Part::Collector)?);
+    let line = format!("waybill_collector_{gauge} 0\n");
+    loop {
+        let page = stack.client().get(&url).send().await?.text().await?;
+        if page.contains(&line) {
+            return Ok(begun.elapsed().as_secs_f64());
+        }
+        if begun.elapsed() > SETTLED_WITHIN {
+            bail!("{gauge} was not 0 within {} s", SETTLED_WITHIN.as_secs());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 fn pid(stack: &mut Stack, part: Part) -> Result<u32> {
