@@ -1,3 +1,5 @@
+//! Who is let in, what is charged, and what is given back.
+
 use std::sync::Arc;
 
 use bytes::Bytes;
