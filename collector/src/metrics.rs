@@ -89,7 +89,7 @@ pub struct CollectorMetrics {
     pub unsent_bytes: Gauge,
     /// Age of the oldest of them.
     pub unsent_age_seconds: Gauge<f64, AtomicU64>,
-    /// Seconds from an insert to the derived state of its orders.
+    /// Seconds from the answer to the derived state of its orders.
     pub stitch_seconds: Histogram,
     /// Orders derived because something touched them.
     pub stitched_orders: Counter,
@@ -199,7 +199,7 @@ impl CollectorMetrics {
             ),
             stitch_seconds: metrics.add(
                 "stitch_seconds",
-                "Time from an insert to the derived state of its orders",
+                "Time from the answer to the derived state of its orders",
                 seconds(),
             ),
             stitched_orders: counter("stitched_orders", "Orders derived when touched"),

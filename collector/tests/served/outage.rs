@@ -128,3 +128,25 @@ async fn before_the_store_is_there_data_is_taken_and_kept() {
     let told = String::from_utf8(inspected.stdout).unwrap();
     assert!(told.ends_with("not known to be in the store: 1 records\n"), "{told}");
 }
+
+#[tokio::test]
+async fn a_store_that_stands_still_holds_up_neither_start_nor_stop() {
+    let mut stack = Stack::start(&["--drain-deadline", "2s"]).await;
+    stack.engine.freeze();
+    stack.restart_collector(&["--drain-deadline", "2s"]);
+    eventually("the journal is open", async || stack.readiness().await.0 == 200).await;
+    let answer = post(stack.http("/v1/traces"), PROTOBUF, "", body(1)).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    eventually("it is said that nothing is stored", async || {
+        stack.readiness().await.1.contains("inserts: the store has taken nothing for")
+    })
+    .await;
+    let begun = std::time::Instant::now();
+    stack.collector.terminate();
+    assert_eq!(stack.collector.exit_code(), Some(0), "{}", stack.collector.log());
+    assert!(begun.elapsed() < std::time::Duration::from_secs(30), "{:?}", begun.elapsed());
+    stack.engine.thaw();
+    stack.restart_collector(&[]);
+    stack.ready().await;
+    assert_eq!(stack.query("SELECT count() FROM otel_traces").await, ["1"]);
+}
