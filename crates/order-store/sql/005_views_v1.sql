@@ -52,6 +52,25 @@ SELECT *,
 /* orders_words.sql */
 FROM open_orders_at_v1(as_of = now64(3, 'UTC'));
 
+-- Of the open orders only what condition they are in: whoever needs no more asks half the price,
+-- since most of a small question is planning, which costs by the column of the view.
+CREATE VIEW IF NOT EXISTS open_conditions_at_v1 AS
+WITH {as_of:DateTime64(3, 'UTC')} AS as_of
+SELECT
+    OrderId, Stage, StageSince, StageRank > 0 AS StageKnown,
+/* orders_conditions.sql */
+FROM orders_open FINAL WHERE IsOpen = 1;
+
+-- What lists show of an order, ended or not.
+CREATE VIEW IF NOT EXISTS listed_orders_at_v1 AS
+WITH {as_of:DateTime64(3, 'UTC')} AS as_of
+SELECT
+    OrderId, Kind, Channel, Stage, StageRank, StageRank > 0 AS StageKnown, StageSince,
+    FirstEventAt, LastEventAt, LastReceivedAt, Terminal, WaitingFor, NextSetBy, LateAt, StuckAt,
+    PromisedAt, IsOpen,
+/* orders_conditions.sql */
+FROM orders FINAL WHERE MergedInto = '';
+
 -- The board's two halves: open orders by stage, and settled ones as counted by bucket.
 CREATE VIEW IF NOT EXISTS board_open_at_v1 AS
 SELECT
@@ -60,7 +79,7 @@ SELECT
     countIf(IsAbandoned) AS Abandoned, countIf(IsNotConfirmed) AS NotConfirmed,
     min(StageSince) AS OldestSince, quantilesExact(0.5, 0.9)(AgeSeconds) AS ages,
     toInt64(ages[1]) AS MedianAgeSeconds, toInt64(ages[2]) AS P90AgeSeconds
-FROM open_orders_at_v1(as_of = {as_of:DateTime64(3, 'UTC')}) GROUP BY Stage;
+FROM open_conditions_at_v1(as_of = {as_of:DateTime64(3, 'UTC')}) GROUP BY Stage;
 
 CREATE VIEW IF NOT EXISTS board_settled_v1 AS
 SELECT toString(InStage) AS Stage, sum(Counted) AS Total

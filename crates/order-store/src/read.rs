@@ -3,6 +3,7 @@
 //! A number and the list behind it agree because both are read at the same `as_of`. Every list
 //! has a bound and a total order.
 
+mod clock;
 mod words;
 mod board;
 mod lists;
@@ -28,6 +29,7 @@ use crate::UnixMillis;
 use crate::connection::Store;
 use crate::error::StoreError;
 use crate::schema::without_comments;
+use clock::LastLook;
 use words::WordsCache;
 
 /// Reads the store. Clones share connections.
@@ -35,31 +37,39 @@ use words::WordsCache;
 pub struct Reader {
     store: Store,
     words: WordsCache,
+    look: LastLook,
 }
 
 impl Reader {
     /// A reader of that store.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { store, words: WordsCache::default() }
+        Self { store, words: WordsCache::default(), look: LastLook::default() }
     }
 
-    /// The store's clock: the `as_of` of whatever is read next.
+    /// The store's clock, asked now.
     ///
     /// # Errors
     /// The store could not be reached.
     pub async fn clock(&self) -> Result<UnixMillis, StoreError> {
-        self.store
+        let clock = self
+            .store
             .fetch_one("read the store's clock", |client| {
                 client.query("SELECT toUnixTimestamp64Milli(now64(3))")
             })
-            .await
+            .await?;
+        self.look.looked(clock);
+        Ok(clock)
     }
 
+    /// The point in time that was asked for, or now.
     async fn as_of(&self, given: Option<UnixMillis>) -> Result<UnixMillis, StoreError> {
         match given {
             Some(as_of) => Ok(as_of),
-            None => self.clock().await,
+            None => match self.look.now() {
+                Some(now) => Ok(now),
+                None => self.clock().await,
+            },
         }
     }
 }
@@ -80,9 +90,13 @@ const STATE_COLUMNS: &str = "OrderId, Stage, StageRank, StageKnown, StageSince, 
 /// `orders_at_v1` at a bound point in time: the source of every query that lists orders.
 const ORDERS_AT: &str = "orders_at_v1(as_of = fromUnixTimestamp64Milli({as_of:Int64}, 'UTC'))";
 
-/// The same of the orders that have not ended, without their history.
-const OPEN_ORDERS_AT: &str =
-    "open_orders_at_v1(as_of = fromUnixTimestamp64Milli({as_of:Int64}, 'UTC'))";
+/// What lists show of the same, and no more: planning costs by the column.
+const LISTED_ORDERS_AT: &str =
+    "listed_orders_at_v1(as_of = fromUnixTimestamp64Milli({as_of:Int64}, 'UTC'))";
+
+/// Of the orders that have not ended, which condition they are in.
+const OPEN_CONDITIONS_AT: &str =
+    "open_conditions_at_v1(as_of = fromUnixTimestamp64Milli({as_of:Int64}, 'UTC'))";
 
 /// One order as a list shows it. Times are milliseconds since 1970, UTC.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]

@@ -31,10 +31,12 @@ const MIGRATIONS: [(u32, &str, &str); 7] = [
 ];
 
 /// Parts that several views share, by the mark that stands for them.
-const PARTS: [(&str, &str); 3] = [
+const PARTS: [(&str, &str); 4] = [
     ("/* orders_words.sql */", include_str!("../sql/parts/orders_words.sql")),
     ("/* words.sql */", include_str!("../sql/parts/words.sql")),
     ("/* orders_meaning.sql */", include_str!("../sql/parts/orders_meaning.sql")),
+    // It is part of the part above, too.
+    ("/* orders_conditions.sql */", include_str!("../sql/parts/orders_conditions.sql")),
 ];
 
 /// The migrations with their parts put in.

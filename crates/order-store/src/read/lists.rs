@@ -7,7 +7,7 @@ use order_model::Condition;
 use serde::Deserialize;
 
 use super::words::WITH_WORDS;
-use super::{OPEN_ORDERS_AT, ORDERS_AT, OrderSummary, Reader, SUMMARY_COLUMNS};
+use super::{LISTED_ORDERS_AT, OPEN_CONDITIONS_AT, OrderSummary, Reader, SUMMARY_COLUMNS};
 use crate::UnixMillis;
 use crate::error::StoreError;
 
@@ -93,15 +93,15 @@ impl Reader {
     ) -> Result<Vec<OrderSummary>, StoreError> {
         let condition = filter.condition.map_or("1", mark_of);
         let stage_is = if stage.is_some() { "Stage = {stage:String}" } else { "1" };
-        // First which, by few columns; then all columns of those: merging what is open costs by
-        // the column.
+        // First which, by few columns; then all columns of those, where orders are found one by
+        // one: merging what is open costs by the column.
         let places: Vec<Position> = self
             .store
             .fetch_all("list open orders", |client| {
                 client
                     .query(&format!(
                         "SELECT toUnixTimestamp64Milli(StageSince) AS Since, OrderId \
-                         FROM {OPEN_ORDERS_AT} WHERE {stage_is} AND {condition} AND {BEFORE} \
+                         FROM {OPEN_CONDITIONS_AT} WHERE {stage_is} AND {condition} AND {BEFORE} \
                          ORDER BY StageSince DESC, OrderId DESC LIMIT {{wanted:UInt32}}"
                     ))
                     .param("as_of", as_of)
@@ -112,10 +112,11 @@ impl Reader {
             })
             .await?;
         let ids: Vec<&String> = places.iter().map(|place| &place.order_id).collect();
-        let mut orders = self.orders_of_ids(&ids, OPEN_ORDERS_AT, as_of).await?;
+        let mut orders = self.orders_of_ids(&ids, as_of).await?;
         // One that has moved on in between is on no page: it will be on its new one.
         orders.retain(|order| {
-            places.iter().any(|p| p.order_id == order.order_id && p.since == order.since)
+            !order.ended
+                && places.iter().any(|p| p.order_id == order.order_id && p.since == order.since)
         });
         Ok(orders)
     }
@@ -143,7 +144,7 @@ impl Reader {
             };
             from = Position { since: last.since, order_id: last.order_id.clone() };
             let ids: Vec<&String> = hints.iter().map(|hint| &hint.order_id).collect();
-            let mut found = self.orders_of_ids(&ids, ORDERS_AT, as_of).await?;
+            let mut found = self.orders_of_ids(&ids, as_of).await?;
             found.retain(|order| {
                 hints.iter().any(|h| h.order_id == order.order_id && h.since == order.since)
                     && order.stage == stage
@@ -182,11 +183,10 @@ impl Reader {
             .await
     }
 
-    /// The orders of these ids in a view, in no order.
+    /// The orders of these ids, in no order.
     pub(super) async fn orders_of_ids(
         &self,
         ids: &[&String],
-        view: &'static str,
         as_of: UnixMillis,
     ) -> Result<Vec<OrderSummary>, StoreError> {
         if ids.is_empty() {
@@ -197,7 +197,7 @@ impl Reader {
         self.store
             .fetch_all("read orders by their ids", |client| {
                 let query = client.query(&format!(
-                    "{WITH_WORDS} SELECT {columns} FROM {view} \
+                    "{WITH_WORDS} SELECT {columns} FROM {LISTED_ORDERS_AT} \
                      WHERE OrderId IN {{ids:Array(String)}}"
                 ));
                 words.bind(query).param("as_of", as_of).param("ids", ids)

@@ -158,7 +158,7 @@ impl Reader {
     /// # Errors
     /// The store could not be reached or refused.
     pub async fn order(&self, order_id: &str) -> Result<Option<OrderDetail>, StoreError> {
-        let as_of = self.clock().await?;
+        let as_of = self.as_of(None).await?;
         if let Some(row) = self.order_row(order_id, as_of).await? {
             return Ok(Some(row.into_detail(as_of)));
         }

@@ -6,7 +6,7 @@ use clickhouse::Row;
 use order_model::order_id::search_key;
 use serde::{Deserialize, Serialize};
 
-use super::{ORDERS_AT, OrderSummary, Reader};
+use super::{OrderSummary, Reader};
 use crate::error::StoreError;
 
 /// Longest text that is searched for, in characters; the rest is not read.
@@ -171,7 +171,7 @@ impl Reader {
             }
         }
         let ids: Vec<&String> = hits.iter().map(|(order_id, _)| order_id).collect();
-        let orders = self.orders_of_ids(&ids, ORDERS_AT, self.clock().await?).await?;
+        let orders = self.orders_of_ids(&ids, self.as_of(None).await?).await?;
         let hit = |(order_id, matched_by): (String, MatchedBy)| {
             let order = orders.iter().find(|order| order.order_id == order_id)?.clone();
             Some(SearchHit { order, matched_by })
