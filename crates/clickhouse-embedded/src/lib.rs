@@ -20,6 +20,7 @@ mod figures;
 mod engine;
 mod ffi;
 mod exception;
+mod priority;
 mod program;
 
 pub use auth::AccountError;

@@ -10,6 +10,7 @@ use daemon::{Health, Metrics, Stop, Watch};
 use crate::auth::{AccountError, Accounts};
 use crate::engine::{Engine, OpenError, library};
 use crate::figures::Figures;
+use crate::priority;
 use crate::query_log::QueryLog;
 use crate::run::Bench;
 use crate::serve::{self, Admission, Shared};
@@ -93,6 +94,7 @@ pub async fn start(settings: Settings, stop: Stop) -> Result<(), StartError> {
     let health = Health::new();
     let watch = health.watch("engine", PROBE_AGE_MAX);
     let probing = tokio::spawn(probe(Arc::clone(&shared), watch, stop.clone()));
+    let lowering = tokio::spawn(priority::lower_merges(limits.merges_nice, stop.clone()));
     let expiring = tokio::spawn(expire(Arc::clone(&shared), stop.clone()));
     let router = serve::router(Arc::clone(&shared), health, metrics);
     if let Some(path) = &settings.common.ports_file {
@@ -101,8 +103,8 @@ pub async fn start(settings: Settings, stop: Stop) -> Result<(), StartError> {
     }
     let (open, deadline) = (figures.connections.clone(), settings.common.drain_deadline);
     connections::serve(listener, router, bounds(&limits), open, stop, deadline).await;
-    // Both end with the stop signal; a broken one has nothing left to break.
-    let _ = tokio::join!(probing, expiring);
+    // All end with the stop signal; a broken one has nothing left to break.
+    let _ = tokio::join!(probing, lowering, expiring);
     tokio::task::spawn_blocking(move || end(&shared))
         .await
         .map_err(|error| StartError::Io { doing: "end what runs", source: error.into() })?;

@@ -173,6 +173,10 @@ pub struct Limits {
     /// Threads of one query. 0: as many as cores.
     #[arg(long, env = "WAYBILL_ENGINE_THREADS_MAX", default_value_t = 0)]
     pub threads_max: usize,
+    /// By how much merges step back behind queries, as `nice` counts. 0: not at all.
+    #[arg(long, env = "WAYBILL_ENGINE_MERGES_NICE", default_value_t = 5, value_name = "NICE")]
+    #[arg(value_parser = clap::value_parser!(u8).range(0..=19))]
+    pub merges_nice: u8,
 }
 
 impl Limits {
