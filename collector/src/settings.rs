@@ -146,8 +146,10 @@ pub struct StitchSettings {
     /// the list.
     #[arg(long, env = "WAYBILL_STITCH_PENDING_MAX", default_value_t = 200_000)]
     pub stitch_pending_max: usize,
-    /// Orders and traces of one derivation.
-    #[arg(long, env = "WAYBILL_STITCH_CHUNK_MAX", default_value_t = 2_000)]
+    /// Orders and traces that are looked at together. An order that is touched by name and through
+    /// its traces is derived once for all that stand in one chunk, so when there is a backlog large
+    /// chunks save whole derivations.
+    #[arg(long, env = "WAYBILL_STITCH_CHUNK_MAX", default_value_t = 50_000)]
     pub stitch_chunk_max: usize,
     /// How often to look for orders that were missed or whose future event has come.
     #[arg(long, env = "WAYBILL_SWEEP_INTERVAL", default_value = "5s", value_parser = duration)]

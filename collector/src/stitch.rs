@@ -47,10 +47,12 @@ struct Pending {
     closed: bool,
 }
 
-/// Longest pause after a derivation. A derivation costs much the same for one order as for
-/// hundreds, so the pause, as long as the derivation took, lets touched orders gather: under load
-/// the store spends at most half of its time on deriving. After an idle time there is no pause.
+/// Longest pause after a small derivation. It costs much the same for one order as for hundreds, so
+/// the pause, as long as the derivation took, lets touched orders gather: the store spends at most
+/// half of its time on deriving. After an idle time there is no pause.
 const GATHER_MAX: Duration = Duration::from_millis(250);
+/// From so many orders on a derivation costs by the order, and waiting for more saves nothing.
+const SMALL_ORDERS: usize = 1_000;
 
 /// What the stitch task does next.
 enum Next {
@@ -198,7 +200,7 @@ pub async fn run(
             }
         };
         let begun = Instant::now();
-        match stitcher.stitch(&chunk).await {
+        match stitcher.stitch_telling(&chunk, || watch.progressed()).await {
             Ok(stitched) => {
                 mailbox.derived();
                 metrics.stitch_seconds.observe(since.elapsed().as_secs_f64());
@@ -208,7 +210,7 @@ pub async fn run(
                 failing = false;
                 let step = settings.stitch_chunk_max.div_ceil(CHUNK_GROWTH_STEPS);
                 chunk_max = (chunk_max + step).min(settings.stitch_chunk_max);
-                if !mailbox.lock().closed {
+                if stitched.orders < SMALL_ORDERS && !mailbox.lock().closed {
                     tokio::time::sleep(begun.elapsed().min(GATHER_MAX)).await;
                 }
             }

@@ -64,7 +64,9 @@ CREATE TABLE IF NOT EXISTS orders (
     -- The generation of the lifecycle that it was derived by.
     LifecycleAt DateTime64(6, 'UTC') CODEC(ZSTD(1)),
     DerivedAt DateTime64(9, 'UTC') CODEC(ZSTD(1)),
-    INDEX linked LinkedTraces TYPE bloom_filter GRANULARITY 16
+    INDEX linked LinkedTraces TYPE bloom_filter GRANULARITY 16,
+    -- Whether any row is newer than a ticket: nearly always none, and that is known by part.
+    INDEX derived DerivedAt TYPE minmax GRANULARITY 64
 ) ENGINE = ReplacingMergeTree(DerivedAt)
 ORDER BY OrderId
 SETTINGS index_granularity = 128,

@@ -2,6 +2,8 @@
 //!
 //! Every question is one flat read by a table's own key: planning, not reading, is what costs.
 
+mod named;
+
 use std::collections::BTreeSet;
 
 use clickhouse::Row;
@@ -132,7 +134,8 @@ impl Loader<'_> {
     ) -> Result<BTreeSet<String>, StoreError> {
         let mut orders = touched.orders.clone();
         let mut graph = Graph::default();
-        let mut seen: BTreeSet<String> = touched.carriers.union(&touched.named).cloned().collect();
+        let mut seen = self.speaking(&touched.named).await?;
+        seen.extend(touched.carriers.iter().cloned());
         if seen.is_empty() {
             return Ok(orders);
         }

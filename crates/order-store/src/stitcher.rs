@@ -16,6 +16,7 @@ use std::ops::AddAssign;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures::future::try_join_all;
 use order_model::Lifecycle;
 
 pub use conservation::Conservation;
@@ -27,8 +28,10 @@ use crate::neighbourhood::Loader;
 use crate::rows::Touched;
 use crate::schema::lifecycle_fingerprint;
 
-/// Most orders of one derivation; more are derived one chunk after the other.
+/// Most orders of one derivation; more are derived chunk by chunk.
 pub const STITCH_ORDERS_MAX: usize = 2_000;
+/// Chunks derived at the same time: the store reads for one while another waits for the disk.
+const DERIVED_AT_ONCE: usize = 2;
 
 const SETTLED_COUNTS: &str = include_str!("../queries/settled_counts.sql");
 
@@ -59,7 +62,9 @@ impl AddAssign for Stitched {
 impl Stitcher {
     /// A stitcher over that store, by the lifecycle that the store was migrated with.
     #[must_use]
-    pub fn new(store: Store, lifecycle: Arc<Lifecycle>) -> Self {
+    pub fn new(mut store: Store, lifecycle: Arc<Lifecycle>) -> Self {
+        // Nobody waits for a derivation as one waits for a page: a core is left to those.
+        store.client = store.client.with_setting("max_threads", "1");
         Self { store, lifecycle }
     }
 
@@ -68,17 +73,22 @@ impl Stitcher {
     /// # Errors
     /// The store refused or could not be reached; chunks derived before stand. Touch again.
     pub async fn stitch(&self, touched: &Touched) -> Result<Stitched, StoreError> {
-        self.stitch_counting(touched, false).await
+        self.stitch_telling(touched, || ()).await
     }
 
-    async fn stitch_counting(
+    /// The same; `told` hears of each chunk that is derived: a backlog takes its time.
+    ///
+    /// # Errors
+    /// As [`Stitcher::stitch`].
+    pub async fn stitch_telling(
         &self,
         touched: &Touched,
-        recount: bool,
+        told: impl Fn() + Sync,
     ) -> Result<Stitched, StoreError> {
         let begun = Instant::now();
         let orders = Loader { store: &self.store }.orders_touched(touched).await?;
-        let stitched = self.derive_all(&orders, recount).await?;
+        told();
+        let stitched = self.derive_all(&orders, false, &told).await?;
         if !orders.is_empty() {
             let elapsed_ms = begun.elapsed().as_millis();
             tracing::debug!(orders = stitched.orders, elapsed_ms, "stitched");
@@ -86,15 +96,27 @@ impl Stitcher {
         Ok(stitched)
     }
 
+    /// Derives what is touched and counts the settled orders around it again in any case.
+    async fn stitch_counting(&self, touched: &Touched) -> Result<Stitched, StoreError> {
+        let orders = Loader { store: &self.store }.orders_touched(touched).await?;
+        self.derive_all(&orders, true, &|| ()).await
+    }
+
     async fn derive_all(
         &self,
         orders: &BTreeSet<String>,
         recount: bool,
+        told: &(impl Fn() + Sync),
     ) -> Result<Stitched, StoreError> {
         let orders: Vec<&String> = orders.iter().filter(|order| !order.is_empty()).collect();
         let mut stitched = Stitched::default();
-        for chunk in orders.chunks(STITCH_ORDERS_MAX) {
-            stitched += self.derive_or_halve(chunk, recount).await?;
+        let chunks: Vec<&[&String]> = orders.chunks(STITCH_ORDERS_MAX).collect();
+        for together in chunks.chunks(DERIVED_AT_ONCE) {
+            let deriving = together.iter().map(|chunk| self.derive_or_halve(chunk, recount));
+            for derived in try_join_all(deriving).await? {
+                stitched += derived;
+            }
+            told();
         }
         Ok(stitched)
     }

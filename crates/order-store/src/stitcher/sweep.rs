@@ -107,7 +107,7 @@ impl Stitcher {
             running.iter().map(|peer| peer.stitched_until).min()
         };
         // What is due is not to wait for a takeover that fails.
-        stitched += self.derive_all(&self.due().await?, false).await?;
+        stitched += self.derive_all(&self.due().await?, false, &|| ()).await?;
         if let Some(since) = since {
             stitched += self.take_over((since - INSERT_MAX_MS).max(0)).await?;
         }
@@ -233,15 +233,14 @@ impl Stitcher {
                 derived.get(&order.order_id).is_none_or(|at| *at < order.at + INSERT_MAX_MS)
             });
             let orders = missed.map(|order| order.order_id).collect();
-            stitched +=
-                self.stitch_counting(&Touched { orders, ..Touched::default() }, true).await?;
+            stitched += self.stitch_counting(&Touched { orders, ..Touched::default() }).await?;
         }
         if since > 0 {
             let (carriers, named) = self.carriers_since(since).await?;
             let mut touched = Touched { carriers, named, ..Touched::default() };
             while !touched.is_empty() {
                 let part = touched.take(STITCH_ORDERS_MAX);
-                stitched += self.stitch_counting(&part, true).await?;
+                stitched += self.stitch_counting(&part).await?;
             }
         }
         Ok(stitched)
