@@ -40,7 +40,7 @@ bench: engine ## Measure ingest, look-up and board; figures for docs/benchmarks.
 
 .PHONY: bench-scale
 bench-scale: engine ## Fill a store with up to 100 M spans and measure it; SCALE_SPANS sets the size
-	cargo build --release --locked --bin clickhouse-embedded --bin collector --bin bench-scale
+	cargo build --release --locked --bin clickhouse-embedded --bin collector --bin tracker-ui --bin bench-scale
 	target/release/bench-scale $(BENCH_SCALE_ARGS)
 
 .PHONY: crash

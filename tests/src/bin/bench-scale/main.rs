@@ -18,6 +18,7 @@ mod writing;
 mod deriving;
 mod traffic;
 mod timelines;
+mod views;
 mod pages;
 
 use std::path::PathBuf;

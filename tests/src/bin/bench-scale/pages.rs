@@ -10,23 +10,29 @@ use order_store::read::{StageCursor, StageFilter};
 use crate::Bench;
 use crate::timing::Timing;
 use crate::traffic::Traffic;
+use crate::usage::cpu_seconds;
+use crate::views;
+use crate::writing::engine_cpu;
 
 /// Orders of a page.
-const PAGE: u32 = 50;
+pub(crate) const PAGE: u32 = 50;
 /// The page that nobody reads, and everybody's database fears.
-const DEEP_PAGE: u32 = 1_000;
+pub(crate) const DEEP_PAGE: u32 = 1_000;
 /// Orders of a page on the way there.
 const WALKED: u32 = 450;
 /// The stages whose lists are read: the one with most open orders, and the ended ones.
-const LISTED: [&str; 2] = ["MANUFACTURING_STARTED", "CLOSED"];
+pub(crate) const LISTED: [&str; 2] = ["MANUFACTURING_STARTED", "CLOSED"];
 /// Questions that are not counted: connections and caches warm up.
-const WARM_UP: usize = 5;
+pub(crate) const WARM_UP: usize = 5;
 /// Events whose way to the page is timed.
 const FRESHNESS_EVENTS: usize = 50;
 /// An event that is not seen by then never will be.
 const FRESHNESS_DEADLINE: Duration = Duration::from_secs(60);
 /// How often it is looked for: the error of the figure.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// How long events come in before anything is measured.
+const IN_STEP: Duration = Duration::from_secs(5);
 
 /// Prints the times of board, lists and freshness.
 pub(crate) async fn measure(bench: &mut Bench) -> Result<()> {
@@ -36,15 +42,27 @@ pub(crate) async fn measure(bench: &mut Bench) -> Result<()> {
     let (orders, apart) = open_orders(bench).await?;
     println!("| open orders that events come for | {} |", orders.len());
     let traffic = Traffic::start(&bench.stack, rate, orders, seed)?;
+    // Until the stitcher is in step: what comes before is no steady state.
+    tokio::time::sleep(IN_STEP).await;
+    let (begun, before) = (Instant::now(), [engine_cpu(bench)?, collector_cpu(bench)?]);
     freshness(bench, &apart).await?;
+    let seconds = begun.elapsed().as_secs_f64();
+    let used = [engine_cpu(bench)? - before[0], collector_cpu(bench)? - before[1]];
+    let cores = used.map(|cpu| cpu / seconds);
+    println!("| cores used meanwhile, engine / collector | {:.2} / {:.2} |", cores[0], cores[1]);
     board(bench).await?;
     for stage in LISTED {
         lists(bench, stage).await?;
     }
+    views::measure(bench).await?;
     let answered = traffic.stop().await?;
     println!("| stage events coming in meanwhile | {answered:.0}/s of {rate}/s |");
     bench.stack.stop_part(Part::Collector).await?;
     Ok(())
+}
+
+fn collector_cpu(bench: &mut Bench) -> Result<f64> {
+    cpu_seconds(bench.stack.process(Part::Collector)?.id().context("the collector has ended")?)
 }
 
 /// Open orders from anywhere in the store, and some more.
@@ -67,7 +85,7 @@ async fn board(bench: &Bench) -> Result<()> {
             timing.push(begun.elapsed());
         }
     }
-    println!("| board | {} |", timing.line());
+    println!("| board, computed by the store without a pause | {} |", timing.line());
     Ok(())
 }
 
@@ -88,7 +106,10 @@ async fn lists(bench: &Bench, stage: &str) -> Result<()> {
                 timing.push(begun.elapsed());
             }
         }
-        println!("| list of {stage}: {name} | {} |", timing.line());
+        println!(
+            "| list of {stage}: {name}, computed by the store without a pause | {} |",
+            timing.line()
+        );
     }
     Ok(())
 }
