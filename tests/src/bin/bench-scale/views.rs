@@ -63,7 +63,8 @@ pub(crate) async fn measure(bench: &mut Bench) -> Result<()> {
         println!("| HTTP, without a pause: {} | {} |", view.name, timing.line());
     }
     paced(&client, &root, &views, &mut rng, orders).await?;
-    bench.stack.stop_part(Part::TrackerUi).await
+    bench.stack.stop_part(Part::TrackerUi).await?;
+    Ok(())
 }
 
 impl View {
