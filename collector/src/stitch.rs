@@ -198,7 +198,7 @@ pub async fn run(
             }
         };
         let begun = Instant::now();
-        match stitcher.stitch(&chunk).await {
+        match stitcher.stitch(&chunk, since.elapsed()).await {
             Ok(stitched) => {
                 mailbox.derived();
                 metrics.stitch_seconds.observe(since.elapsed().as_secs_f64());

@@ -14,7 +14,7 @@ mod conservation;
 use std::collections::BTreeSet;
 use std::ops::AddAssign;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use order_model::Lifecycle;
 
@@ -24,6 +24,7 @@ pub use sweep::{Progress, SweepState};
 use crate::connection::Store;
 use crate::error::StoreError;
 use crate::neighbourhood::Loader;
+use crate::neighbourhood::parting::{LetGo, Parting};
 use crate::rows::Touched;
 use crate::schema::lifecycle_fingerprint;
 
@@ -37,6 +38,7 @@ const SETTLED_COUNTS: &str = include_str!("../queries/settled_counts.sql");
 pub struct Stitcher {
     store: Store,
     lifecycle: Arc<Lifecycle>,
+    let_go: LetGo,
 }
 
 /// What a run did.
@@ -60,25 +62,29 @@ impl Stitcher {
     /// A stitcher over that store, by the lifecycle that the store was migrated with.
     #[must_use]
     pub fn new(store: Store, lifecycle: Arc<Lifecycle>) -> Self {
-        Self { store, lifecycle }
+        Self { store, lifecycle, let_go: LetGo::default() }
     }
 
-    /// Derives what is touched: the orders named, those of the carriers, and those near them.
+    /// Derives what is touched: the orders named, those of the carriers, and those near them. The
+    /// insert of what is touched began at most `age` ago.
     ///
     /// # Errors
     /// The store refused or could not be reached; chunks derived before stand. Touch again.
-    pub async fn stitch(&self, touched: &Touched) -> Result<Stitched, StoreError> {
-        self.stitch_counting(touched, false).await
+    pub async fn stitch(&self, touched: &Touched, age: Duration) -> Result<Stitched, StoreError> {
+        self.stitch_counting(touched, age, false).await
     }
 
     async fn stitch_counting(
         &self,
         touched: &Touched,
+        age: Duration,
         recount: bool,
     ) -> Result<Stitched, StoreError> {
         let begun = Instant::now();
-        let orders = Loader { store: &self.store }.orders_touched(touched).await?;
+        let mut parting = Parting::new(self.let_go.clone(), age);
+        let orders = Loader { store: &self.store }.orders_touched(touched, &mut parting).await?;
         let stitched = self.derive_all(&orders, recount).await?;
+        self.let_go.remember(parting.into_let_go());
         if !orders.is_empty() {
             let elapsed_ms = begun.elapsed().as_millis();
             tracing::debug!(orders = stitched.orders, elapsed_ms, "stitched");
