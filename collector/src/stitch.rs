@@ -200,7 +200,7 @@ pub async fn run(
             }
         };
         let begun = Instant::now();
-        match stitcher.stitch_telling(&chunk, || watch.progressed()).await {
+        match stitcher.stitch_telling(&chunk, since.elapsed(), || watch.progressed()).await {
             Ok(stitched) => {
                 mailbox.derived();
                 metrics.stitch_seconds.observe(since.elapsed().as_secs_f64());

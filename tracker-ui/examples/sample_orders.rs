@@ -6,6 +6,7 @@
 mod orders;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
 use order_model::Lifecycle;
@@ -25,6 +26,8 @@ async fn main() -> anyhow::Result<()> {
     let now_ms = chrono::Utc::now().timestamp_millis();
     let batch = orders::samples(now_ms);
     Writer::new(store.clone()).insert(&batch, &format!("samples-{now_ms}")).await?;
-    Stitcher::new(store, Arc::new(Lifecycle::default())).stitch(&batch.touched()).await?;
+    Stitcher::new(store, Arc::new(Lifecycle::default()))
+        .stitch(&batch.touched(), Duration::ZERO)
+        .await?;
     Ok(())
 }

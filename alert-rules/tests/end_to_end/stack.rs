@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use order_model::Lifecycle;
 use order_store::{Stitcher, Store, StoreSettings, Writer};
@@ -121,7 +122,7 @@ impl Stack {
         let token = format!("batch-{}", self.number());
         Writer::new(self.store()).insert(&batch, &token).await.unwrap();
         let stitcher = Stitcher::new(self.store(), Arc::new(Lifecycle::default()));
-        let stitched = stitcher.stitch(&batch.touched()).await.unwrap();
+        let stitched = stitcher.stitch(&batch.touched(), Duration::ZERO).await.unwrap();
         assert_eq!(stitched.orders, 1);
     }
 

@@ -41,8 +41,8 @@ pub struct StageSignal {
     pub source: String,
     /// Attempt of a calculation; 0 when not said.
     pub attempt: u32,
-    /// When the collector received it, milliseconds.
-    pub received_at: i64,
+    /// When anybody could first know of it, milliseconds: the store's clock as it came in.
+    pub heard_at: i64,
     /// The worker that says it, or empty.
     pub worker: String,
     /// Text of an error, or empty.
@@ -237,7 +237,7 @@ fn nanos(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// One signal per identity; of repeats the highest attempt, the first receipt and the greatest
+/// One signal per identity; of repeats the highest attempt, the first hearing and the greatest
 /// text are kept. Each is a maximum or a minimum, so that the store may join repeats in any order,
 /// and any part of them, beforehand.
 fn unique(signals: &[StageSignal]) -> Vec<StageSignal> {
@@ -246,7 +246,7 @@ fn unique(signals: &[StageSignal]) -> Vec<StageSignal> {
         let identity = (signal.kind.clone(), signal.event_time, signal.source.clone());
         let known = identities.entry(identity).or_insert_with(|| signal.clone());
         known.attempt = signal.attempt.max(known.attempt);
-        known.received_at = signal.received_at.min(known.received_at);
+        known.heard_at = signal.heard_at.min(known.heard_at);
         for (kept, text) in [(&mut known.worker, &signal.worker), (&mut known.error, &signal.error)]
         {
             if text > kept {

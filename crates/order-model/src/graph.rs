@@ -312,7 +312,7 @@ impl Graph {
                 let fits = carriers.len() < carriers_max
                     && !carriers.contains_key(&link.other)
                     && !self.names_any(&link.other)
-                    && !self.is_hub(&link.other, 0)
+                    && !self.is_hub(&link.other)
                     && self.span_is_of(&link.carrier, &link.span_id, group);
                 if fits {
                     carriers.insert(link.other.clone(), Through::Linked);
@@ -324,12 +324,11 @@ impl Graph {
         carriers
     }
 
-    /// Whether a carrier names nobody and has more than [`HUB_LINKS_MAX`] links, by more than a
-    /// margin.
+    /// Whether a carrier names nobody and has more than [`HUB_LINKS_MAX`] links.
     #[must_use]
-    pub fn is_hub(&self, carrier: &str, margin: usize) -> bool {
+    pub fn is_hub(&self, carrier: &str) -> bool {
         let links = self.links.get(carrier).map_or(0, BTreeSet::len);
-        links > HUB_LINKS_MAX + margin && !self.names_any(carrier)
+        links > HUB_LINKS_MAX && !self.names_any(carrier)
     }
 
     /// Whether a carrier is a message whose id so many orders have that it is no id.

@@ -28,6 +28,9 @@ CREATE TABLE IF NOT EXISTS order_events (
     Error SimpleAggregateFunction(max, String) MATERIALIZED Evidence['error'] CODEC(ZSTD(1)),
     InsertedAt SimpleAggregateFunction(max, DateTime64(3, 'UTC')) DEFAULT now64(3, 'UTC')
         CODEC(Delta, ZSTD(1)),
+    -- When anybody could first know of it: data may have waited in a collector's journal.
+    FirstInsertedAt SimpleAggregateFunction(min, DateTime64(3, 'UTC')) DEFAULT InsertedAt
+        CODEC(Delta, ZSTD(1)),
     INDEX inserted InsertedAt TYPE minmax GRANULARITY 16
 ) ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(ReceivedAt)
@@ -46,8 +49,9 @@ CREATE TABLE IF NOT EXISTS order_heartbeats (
     Source LowCardinality(String),
     Worker String CODEC(ZSTD(1)),
     Attempt UInt32,
-    AheadMinute Int64 DEFAULT
-        if(LastAt > ReceivedAt, intDiv(toUnixTimestamp64Nano(LastAt), 60000000000), 0),
+    AheadMinute Int64 DEFAULT if(
+        LastAt > least(ReceivedAt, InsertedAt), intDiv(toUnixTimestamp64Nano(LastAt), 60000000000), 0
+    ),
     LastAt SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(ZSTD(1)),
     ReceivedAt SimpleAggregateFunction(max, DateTime64(3, 'UTC')) CODEC(ZSTD(1)),
     InsertedAt SimpleAggregateFunction(max, DateTime64(3, 'UTC')) DEFAULT now64(3, 'UTC')
@@ -123,7 +127,8 @@ CREATE TABLE IF NOT EXISTS trace_links_by_target (
     TraceId String CODEC(ZSTD(1)),
     SpanId String CODEC(ZSTD(1)),
     LinkedSpanId String CODEC(ZSTD(1)),
-    ReceivedAt DateTime64(3, 'UTC') CODEC(ZSTD(1))
+    ReceivedAt DateTime64(3, 'UTC') CODEC(ZSTD(1)),
+    InsertedAt DateTime64(3, 'UTC') CODEC(ZSTD(1))
 ) ENGINE = ReplacingMergeTree
 ORDER BY (LinkedTraceId, TraceId, SpanId, LinkedSpanId)
 TTL toDateTime(ReceivedAt) + INTERVAL 5 YEAR
@@ -132,7 +137,7 @@ SETTINGS index_granularity = 128,
          fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS trace_links_by_target_mv TO trace_links_by_target AS
-SELECT LinkedTraceId, TraceId, SpanId, LinkedSpanId, ReceivedAt FROM trace_links;
+SELECT LinkedTraceId, TraceId, SpanId, LinkedSpanId, ReceivedAt, InsertedAt FROM trace_links;
 
 -- Other names of orders, in the form of the search box: `order_id` (the id itself, which a writer
 -- adds once for each order that it has not met),

@@ -2,14 +2,24 @@
 -- parameter take the store's clock. Each state comes with the evidence that led to it: the point
 -- in time it began at, and who, where and what beside it.
 
+-- Until when everything that came in is known: what lies in a collector's journal, or waits to be
+-- stitched, is not. When every collector has stopped, until the last of them did.
+CREATE VIEW IF NOT EXISTS listening_v1 AS
+SELECT multiIf(
+    count() = 0, now64(3, 'UTC'),
+    countIf(Stopped = 0) > 0, minIf(StitchedUntil, Stopped = 0),
+    max(SaidAt)
+) AS HeardUntil FROM stitchers FINAL;
+
 -- When each system was last heard of. Silent: it was heard of, and not for as long as the
--- lifecycle's [silence] says.
+-- lifecycle's [silence] says, while we listened: a delay of our own is nobody's silence.
 CREATE VIEW IF NOT EXISTS sources_at_v1 AS
 SELECT
     Source, max(sources.LastReceivedAt) AS LastReceivedAt,
     max(sources.LastTimestamp) AS LastTimestamp,
-    LastReceivedAt < {as_of:DateTime64(3, 'UTC')}
-        - toIntervalSecond(assumeNotNull((SELECT SilentSeconds FROM lifecycle_v1))) AS IsSilent
+    LastReceivedAt < least(
+        {as_of:DateTime64(3, 'UTC')}, assumeNotNull((SELECT HeardUntil FROM listening_v1))
+    ) - toIntervalSecond(assumeNotNull((SELECT SilentSeconds FROM lifecycle_v1))) AS IsSilent
 FROM sources WHERE Source != '' GROUP BY Source;
 
 CREATE VIEW IF NOT EXISTS sources_v1 AS SELECT * FROM sources_at_v1(as_of = now64(3, 'UTC'));
@@ -130,9 +140,14 @@ SELECT
     IsOpen AND ifNull(AbandonedAt > as_of, 1) AND AnsweredAt IS NULL AND StuckAt <= as_of
         AS OverOneHour,
     AnsweredAt > StuckAt AS AnsweredTooLate,
-    -- Answered in time, but heard of only after the hour: on-call may have been paged meanwhile.
+    -- Answered in time, but heard of only after the hour, or so shortly before it that it may not
+    -- have been derived by then: on-call may have been paged meanwhile.
     CalculationAnswerHeardAt AS AnswerHeardAt,
-    ifNull(AnsweredAt <= StuckAt AND AnswerHeardAt > StuckAt, 0) AS AnswerHeardTooLate,
+    ifNull(
+        AnsweredAt <= StuckAt AND StuckAt <= as_of
+            AND AnswerHeardAt > StuckAt - toIntervalMinute(15),
+        0
+    ) AS AnswerHeardTooLate,
     LastEventAt, as_of AS AsOf
 FROM orders_open FINAL
 WHERE MergedInto = '' AND CalculationRequestedAt IS NOT NULL;

@@ -3,10 +3,12 @@
 //! Every question is one flat read by a table's own key: planning, not reading, is what costs.
 
 mod named;
+pub(crate) mod parting;
 
 use std::collections::BTreeSet;
 
-use clickhouse::Row;
+use clickhouse::query::Query;
+use clickhouse::{Row, RowOwned, RowRead};
 use order_model::graph::{
     Graph, HOPS_MAX, HUB_LINKS_MAX, Link, MESSAGE_ORDERS_MAX, NUMBER_ORDERS_MAX, Naming, Number,
     message_carrier, message_of,
@@ -17,6 +19,7 @@ use serde::Deserialize;
 use crate::connection::Store;
 use crate::error::StoreError;
 use crate::rows::Touched;
+use parting::Parting;
 
 /// Ids of one read, and bytes of them; more are read one chunk after the other. The store bounds a
 /// statement (16 MiB in `clickhouse-embedded`).
@@ -25,10 +28,6 @@ const IDS_BYTES_MAX: usize = 4 << 20;
 /// Orders that a number or a carrier brings along whether it glues them or not: what it glued until
 /// now may part. A number that more orders have has long parted them, but for those of one partner.
 const COMPANIONS_MAX: usize = 8 * NUMBER_ORDERS_MAX;
-/// A reused message id and a hub let go of what they had held together: until they have by so much
-/// more than they may, whatever touches them derives all of it. Two collectors may bring some at
-/// once.
-const PARTING_MARGIN: usize = 500;
 /// Orders that one carrier may name before the rest is left out: a trace of so many is a batch,
 /// which glues nothing, and its other orders are not asked for.
 const NAMES_PER_CARRIER_MAX: usize = 10_000;
@@ -71,6 +70,21 @@ struct LinkRow {
     linked_span_id: String,
 }
 
+impl LinkRow {
+    fn ends(&self) -> [(&String, &String); 2] {
+        [(&self.trace_id, &self.span_id), (&self.linked_trace_id, &self.linked_span_id)]
+    }
+
+    fn link(&self) -> Link {
+        Link {
+            carrier: self.trace_id.clone(),
+            span_id: self.span_id.clone(),
+            other: self.linked_trace_id.clone(),
+            other_span_id: self.linked_span_id.clone(),
+        }
+    }
+}
+
 const ALIASES_OF_ORDERS: &str = "SELECT Alias, AliasKind, Scope, OrderId, \
     min(aliases_of_orders.Provisional) AS Provisional FROM aliases_of_orders \
     WHERE OrderId IN {ids:Array(String)} AND AliasKind IN ('partner_number', 'message_id') \
@@ -107,18 +121,9 @@ const LINKS: &str = "SELECT DISTINCT * FROM ( \
 /// Links that are read of one carrier that names an order: a batch may have as many consumers.
 const LINKS_MAX: usize = 100_000;
 /// Of others, as many as it takes to know a hub.
-const LINKS_OF_NOBODY_MAX: usize = HUB_LINKS_MAX + PARTING_MARGIN + 1;
+const LINKS_OF_NOBODY_MAX: usize = HUB_LINKS_MAX + 1;
 const ONE_WITH: &str = "SELECT arrayJoin(arrayPushBack(OtherIds, MergedInto)) AS Id FROM orders \
     WHERE OrderId IN {ids:Array(String)} AND (MergedInto != '' OR notEmpty(OtherIds))";
-
-/// Which ends of links.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ends {
-    /// Those at the carriers whose links are read.
-    Near,
-    /// The others, too.
-    Both,
-}
 
 /// Reads parts of the graph.
 #[derive(Debug, Clone)]
@@ -127,10 +132,11 @@ pub(crate) struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    /// Every order whose state may follow from what is touched.
+    /// Every order whose state may follow from what is touched, and those that must part.
     pub(crate) async fn orders_touched(
         &self,
         touched: &Touched,
+        parting: &mut Parting,
     ) -> Result<BTreeSet<String>, StoreError> {
         let mut orders = touched.orders.clone();
         let mut graph = Graph::default();
@@ -144,20 +150,15 @@ impl Loader<'_> {
             orders.extend(graph.named_by(carrier).cloned());
         }
         // A message whose id has just turned out to be none lets go of all its orders.
-        for carrier in touched.named.iter().filter(|carrier| graph.is_reused(carrier)) {
-            let named: BTreeSet<String> = graph.named_by(carrier).cloned().collect();
-            if named.len() <= MESSAGE_ORDERS_MAX + PARTING_MARGIN {
-                orders.extend(named);
-            }
-        }
+        orders.extend(self.orders_let_go(&graph, touched.named.iter(), parting).await?);
         for carrier in touched.named.iter().filter(|carrier| graph.names_provisionally(carrier)) {
             orders.extend(graph.named_by(carrier).cloned());
         }
         let mut frontier = seen.clone();
         frontier.retain(|carrier| !graph.is_reused(carrier));
         for _ in 0..HOPS_MAX {
-            let found = self.beyond(&mut graph, &frontier, &mut seen, Ends::Both).await?;
-            frontier.retain(|carrier| !graph.is_hub(carrier, PARTING_MARGIN));
+            let found = self.beyond(&mut graph, &frontier, &mut seen, Some(parting)).await?;
+            frontier.retain(|carrier| !graph.is_hub(carrier) || parting.follows(carrier));
             orders.extend(frontier.iter().flat_map(|carrier| graph.orders_met(carrier)).cloned());
             // A span that is named only now takes what is linked with it from the others of its
             // trace.
@@ -187,44 +188,41 @@ impl Loader<'_> {
         let mut seen = frontier.clone();
         // Once more than it is walked: whether the last are hubs.
         for _ in 0..=HOPS_MAX {
-            let found = self.beyond(&mut near.graph, &frontier, &mut seen, Ends::Near).await?;
+            let found = self.beyond(&mut near.graph, &frontier, &mut seen, None).await?;
             frontier = found.into_iter().filter(|c| !near.graph.names_any(c)).collect();
         }
         Ok(near)
     }
 
     /// The carriers at the other ends of these carriers' links that were not seen yet, with the
-    /// orders they name. The spans at these ends of the links are asked what they name.
+    /// orders they name. The spans at these ends of the links are asked what they name; of what is
+    /// touched, with whom must part, those at the other ends, too.
     async fn beyond(
         &self,
         graph: &mut Graph,
         carriers: &BTreeSet<String>,
         seen: &mut BTreeSet<String>,
-        ends: Ends,
+        mut parting: Option<&mut Parting>,
     ) -> Result<BTreeSet<String>, StoreError> {
         if carriers.is_empty() {
             return Ok(BTreeSet::new());
         }
-        let mut spans: BTreeSet<String> = BTreeSet::new();
-        for row in self.read_links(graph, carriers).await? {
-            for (trace, span) in
-                [(&row.trace_id, &row.span_id), (&row.linked_trace_id, &row.linked_span_id)]
-            {
-                if !span.is_empty() && (ends == Ends::Both || carriers.contains(trace)) {
-                    spans.insert(format!("{trace}/{span}"));
-                }
-            }
-            graph.add_link(Link {
-                carrier: row.trace_id,
-                span_id: row.span_id,
-                other: row.linked_trace_id,
-                other_span_id: row.linked_span_id,
-            });
+        let mut links = self.read_links(graph, carriers).await?;
+        links.iter().for_each(|row| graph.add_link(row.link()));
+        if let Some(parting) = parting.as_deref_mut() {
+            let more = self.links_let_go(graph, carriers, parting).await?;
+            more.iter().for_each(|row| graph.add_link(row.link()));
+            links.extend(more);
         }
+        let ends = links.iter().flat_map(LinkRow::ends);
+        let asked = ends.filter(|(trace, span)| {
+            !span.is_empty() && (parting.is_some() || carriers.contains(*trace))
+        });
+        let spans = asked.map(|(trace, span)| format!("{trace}/{span}")).collect();
         let named = self.read::<NamingRow>(SPAN_NAMINGS, &spans, 0, "find orders of spans").await?;
         named.into_iter().for_each(|row| add_naming(graph, row));
-        let margin = if ends == Ends::Both { PARTING_MARGIN } else { 0 };
-        let walked = carriers.iter().filter(|carrier| !graph.is_hub(carrier, margin));
+        let follows = |carrier| parting.as_deref().is_some_and(|p| p.follows(carrier));
+        let walked = carriers.iter().filter(|carrier| !graph.is_hub(carrier) || follows(carrier));
         let others = walked.flat_map(|carrier| graph.linked_with(carrier));
         let found: BTreeSet<String> = others.filter(|end| !seen.contains(*end)).cloned().collect();
         seen.extend(found.iter().cloned());
@@ -340,13 +338,25 @@ impl Loader<'_> {
         doing: &'static str,
     ) -> Result<Vec<T>, StoreError>
     where
-        T: clickhouse::RowOwned + clickhouse::RowRead,
+        T: RowOwned + RowRead,
+    {
+        self.read_with(sql, ids, |query| query.param("names_max", names_max), doing).await
+    }
+
+    async fn read_with<T>(
+        &self,
+        sql: &str,
+        ids: &BTreeSet<String>,
+        params: impl Fn(Query) -> Query,
+        doing: &'static str,
+    ) -> Result<Vec<T>, StoreError>
+    where
+        T: RowOwned + RowRead,
     {
         let ids: Vec<&String> = ids.iter().filter(|id| !id.is_empty()).collect();
         let mut rows = Vec::new();
         for chunk in id_chunks(&ids) {
-            let query = self.store.client.query(sql).param("ids", chunk);
-            let query = query.param("names_max", names_max);
+            let query = params(self.store.client.query(sql)).param("ids", chunk);
             rows.append(&mut query.fetch_all::<T>().await.map_err(StoreError::doing(doing))?);
         }
         Ok(rows)

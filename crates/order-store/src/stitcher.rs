@@ -14,7 +14,7 @@ mod conservation;
 use std::collections::BTreeSet;
 use std::ops::AddAssign;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 use order_model::Lifecycle;
@@ -25,6 +25,7 @@ pub use sweep::{Progress, SweepState};
 use crate::connection::Store;
 use crate::error::StoreError;
 use crate::neighbourhood::Loader;
+use crate::neighbourhood::parting::{LetGo, Parting};
 use crate::rows::Touched;
 use crate::schema::lifecycle_fingerprint;
 
@@ -40,6 +41,7 @@ const SETTLED_COUNTS: &str = include_str!("../queries/settled_counts.sql");
 pub struct Stitcher {
     store: Store,
     lifecycle: Arc<Lifecycle>,
+    let_go: LetGo,
 }
 
 /// What a run did.
@@ -65,15 +67,16 @@ impl Stitcher {
     pub fn new(mut store: Store, lifecycle: Arc<Lifecycle>) -> Self {
         // Nobody waits for a derivation as one waits for a page: a core is left to those.
         store.client = store.client.with_setting("max_threads", "1");
-        Self { store, lifecycle }
+        Self { store, lifecycle, let_go: LetGo::default() }
     }
 
-    /// Derives what is touched: the orders named, those of the carriers, and those near them.
+    /// Derives what is touched: the orders named, those of the carriers, and those near them. The
+    /// insert of what is touched began at most `age` ago.
     ///
     /// # Errors
     /// The store refused or could not be reached; chunks derived before stand. Touch again.
-    pub async fn stitch(&self, touched: &Touched) -> Result<Stitched, StoreError> {
-        self.stitch_telling(touched, || ()).await
+    pub async fn stitch(&self, touched: &Touched, age: Duration) -> Result<Stitched, StoreError> {
+        self.stitch_telling(touched, age, || ()).await
     }
 
     /// The same; `told` hears of each chunk that is derived: a backlog takes its time.
@@ -83,12 +86,15 @@ impl Stitcher {
     pub async fn stitch_telling(
         &self,
         touched: &Touched,
+        age: Duration,
         told: impl Fn() + Sync,
     ) -> Result<Stitched, StoreError> {
         let begun = Instant::now();
-        let orders = Loader { store: &self.store }.orders_touched(touched).await?;
+        let mut parting = Parting::new(self.let_go.clone(), age);
+        let orders = Loader { store: &self.store }.orders_touched(touched, &mut parting).await?;
         told();
         let stitched = self.derive_all(&orders, false, &told).await?;
+        self.let_go.remember(parting.into_let_go());
         if !orders.is_empty() {
             let elapsed_ms = begun.elapsed().as_millis();
             tracing::debug!(orders = stitched.orders, elapsed_ms, "stitched");
@@ -96,10 +102,17 @@ impl Stitcher {
         Ok(stitched)
     }
 
-    /// Derives what is touched and counts the settled orders around it again in any case.
-    async fn stitch_counting(&self, touched: &Touched) -> Result<Stitched, StoreError> {
-        let orders = Loader { store: &self.store }.orders_touched(touched).await?;
-        self.derive_all(&orders, true, &|| ()).await
+    /// The same, and counts the settled orders around it again in any case.
+    async fn stitch_counting(
+        &self,
+        touched: &Touched,
+        age: Duration,
+    ) -> Result<Stitched, StoreError> {
+        let mut parting = Parting::new(self.let_go.clone(), age);
+        let orders = Loader { store: &self.store }.orders_touched(touched, &mut parting).await?;
+        let stitched = self.derive_all(&orders, true, &|| ()).await?;
+        self.let_go.remember(parting.into_let_go());
+        Ok(stitched)
     }
 
     async fn derive_all(

@@ -62,7 +62,10 @@ impl Stack {
         let token = format!("{:?}", touched.orders);
         Writer::new(self.store.clone()).insert(batch, &token).await.unwrap();
         let lifecycle = Arc::new(Lifecycle::default());
-        Stitcher::new(self.store.clone(), lifecycle).stitch(&touched).await.unwrap();
+        Stitcher::new(self.store.clone(), lifecycle)
+            .stitch(&touched, Duration::ZERO)
+            .await
+            .unwrap();
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

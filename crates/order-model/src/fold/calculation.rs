@@ -65,7 +65,7 @@ pub(super) fn calculation(
         answer_heard_at: answers_heard
             .iter()
             .filter(|s| s.event_time >= last_request.saturating_sub(skew))
-            .map(|s| s.received_at)
+            .map(|s| s.heard_at)
             .min(),
         failed_at,
         part,

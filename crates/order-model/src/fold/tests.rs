@@ -330,7 +330,7 @@ fn of_too_many_signals_the_latest_count() {
             event_time: i64::try_from(n).unwrap() * 10_000_000_000,
             source: "mes".to_owned(),
             attempt: 0,
-            received_at: 0,
+            heard_at: 0,
             worker: String::new(),
             error: String::new(),
         })

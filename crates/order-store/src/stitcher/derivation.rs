@@ -28,14 +28,7 @@ impl Stitcher {
         orders: &BTreeSet<String>,
         recount: bool,
     ) -> Result<usize, StoreError> {
-        // The ticket comes first: what is read after it is at least as new.
-        let (ticket, lifecycle_at) =
-            tokio::try_join!(self.store_clock(), self.lifecycle_generation())?;
-        // So does what was written by then: a clock that was set back must not let an older row
-        // win. What is written later has a later ticket, or knows less.
-        let versions = self.versions(orders, ticket).await?;
-        let near = Loader { store: &self.store }.load(orders).await?;
-        let moment = Moment { ticket, lifecycle_at };
+        let (moment, versions, near) = self.begin(orders.clone()).await?;
         let mut derived = 0;
         let mut groups = groups(&near).into_iter().peekable();
         while groups.peek().is_some() {
@@ -44,6 +37,28 @@ impl Stitcher {
             derived += self.derive_portion(&portion, moment, &versions, recount).await?;
         }
         Ok(derived)
+    }
+
+    /// Takes a ticket, and reads which orders and carriers are one with these.
+    async fn begin(
+        &self,
+        mut orders: BTreeSet<String>,
+    ) -> Result<(Moment, HashMap<String, i64>, Neighbourhood), StoreError> {
+        loop {
+            // The ticket comes first: what is read after it is at least as new.
+            let (ticket, lifecycle_at) =
+                tokio::try_join!(self.store_clock(), self.lifecycle_generation())?;
+            // So does what was written by then: a clock that was set back must not let an older
+            // row win. What is written later has a later ticket, or knows less.
+            let versions = self.versions(&orders, ticket).await?;
+            let near = Loader { store: &self.store }.load(&orders).await?;
+            // Of those that turn out to be one with them it must be known before, too.
+            let companions: BTreeSet<String> = near.orders.difference(&orders).cloned().collect();
+            if companions.is_empty() || self.versions(&companions, ticket).await?.is_empty() {
+                return Ok((Moment { ticket, lifecycle_at }, versions, near));
+            }
+            orders.extend(companions);
+        }
     }
 
     /// What the new rows of these orders are versioned by: the ticket, or just above the newest

@@ -57,7 +57,7 @@ struct SignalRow {
     signal: String,
     stage: String,
     event_time: i64,
-    received_at: UnixMillis,
+    heard_at: UnixMillis,
     last_received_at: UnixMillis,
     source: String,
     attempt: u32,
@@ -91,7 +91,7 @@ pub(super) struct OrderFacts {
 fn signals_of(column: &str, of: &str) -> String {
     format!(
         "SELECT {column} AS Owner, Signal, Stage, EventTime, Source, \
-         min(order_events.ReceivedAt) AS ReceivedAt, \
+         toUnixTimestamp64Milli(min(order_events.FirstInsertedAt)) AS HeardAt, \
          max(order_events.LastReceivedAt) AS LastReceivedAt, \
          max(order_events.Attempt) AS Attempt, max(order_events.Worker) AS Worker, \
          max(order_events.Error) AS Error FROM order_events \
@@ -99,7 +99,7 @@ fn signals_of(column: &str, of: &str) -> String {
          GROUP BY Owner, Signal, Stage, EventTime, Source \
          ORDER BY EventTime > fromUnixTimestamp64Nano({{horizon:Int64}}, 'UTC') AS ahead, \
          if(ahead, 1, -1) * toUnixTimestamp64Nano(EventTime), Signal, Stage, Source \
-         LIMIT {SIGNALS_MAX} BY Owner"
+         LIMIT {SIGNALS_MAX} BY Owner, ahead"
     )
 }
 
@@ -245,7 +245,7 @@ impl SignalRow {
             event_time: self.event_time,
             source: self.source,
             attempt: self.attempt,
-            received_at: self.received_at,
+            heard_at: self.heard_at,
             worker: self.worker,
             error: self.error,
         }

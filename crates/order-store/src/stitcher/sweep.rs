@@ -2,6 +2,7 @@
 //! orders of an older lifecycle, and, on demand, everything.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use clickhouse::Row;
 use futures::{StreamExt, stream};
@@ -11,14 +12,12 @@ use serde::{Deserialize, Serialize};
 use super::{STITCH_ORDERS_MAX, Stitched, Stitcher};
 use crate::UnixMillis;
 use crate::error::StoreError;
+use crate::neighbourhood::parting::INSERT_MAX_MS;
 use crate::rows::Touched;
 use crate::schema::MigrateError;
 
 /// A stitcher that has said nothing for this long is silent: another takes its work over.
 const SILENT_AFTER_MS: i64 = 30_000;
-/// An insert is done this long after the store read its clock for `InsertedAt`, or never: as long
-/// as the longest statement.
-const INSERT_MAX_MS: i64 = 60_000;
 /// Orders of one page when all are gone through.
 const PAGE_ORDERS: u32 = 10_000;
 /// Derivations at the same time when all orders are gone through: the store reads for one while
@@ -233,17 +232,23 @@ impl Stitcher {
                 derived.get(&order.order_id).is_none_or(|at| *at < order.at + INSERT_MAX_MS)
             });
             let orders = missed.map(|order| order.order_id).collect();
-            stitched += self.stitch_counting(&Touched { orders, ..Touched::default() }).await?;
+            stitched += self.derive_all(&orders, true, &|| ()).await?;
         }
         if since > 0 {
             let (carriers, named) = self.carriers_since(since).await?;
             let mut touched = Touched { carriers, named, ..Touched::default() };
+            let age = self.age_of(since).await?;
             while !touched.is_empty() {
                 let part = touched.take(STITCH_ORDERS_MAX);
-                stitched += self.stitch_counting(&part).await?;
+                stitched += self.stitch_counting(&part, age).await?;
             }
         }
         Ok(stitched)
+    }
+
+    async fn age_of(&self, since: UnixMillis) -> Result<Duration, StoreError> {
+        let now = self.store_clock().await? / NANOS_PER_MILLI;
+        Ok(Duration::from_millis(u64::try_from(now - since).unwrap_or(0)))
     }
 
     /// Orders named by facts inserted since, in the order of their ids. Every fact with an order

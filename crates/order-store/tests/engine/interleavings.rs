@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use order_model::Lifecycle;
 use order_store::{Stitcher, Store, StoreSettings, Writer};
@@ -124,7 +125,8 @@ async fn hold_everywhere(server: &Server, case: usize, (first, second, expected)
         writer.insert(&heard_first, &format!("{world}1")).await.unwrap();
         gate.hold(number);
         let (older, touched) = (older.clone(), heard_first.touched());
-        let mut deriving = tokio::spawn(async move { older.stitch(&touched).await.unwrap() });
+        let mut deriving =
+            tokio::spawn(async move { older.stitch(&touched, Duration::ZERO).await.unwrap() });
         tokio::select! {
             () = gate.reached.notified() => {}
             done = &mut deriving => {
@@ -134,7 +136,7 @@ async fn hold_everywhere(server: &Server, case: usize, (first, second, expected)
         }
         held = number;
         writer.insert(&heard_second, &format!("{world}2")).await.unwrap();
-        newer.stitch(&heard_second.touched()).await.unwrap();
+        newer.stitch(&heard_second.touched(), Duration::ZERO).await.unwrap();
         gate.released.send_replace(true);
         deriving.await.unwrap();
         let context = format!("{second}, held before request {number}");

@@ -7,6 +7,7 @@ mod oracle;
 mod store;
 mod rules;
 mod traps;
+mod crowds;
 mod interleavings;
 mod migrations;
 mod retention;

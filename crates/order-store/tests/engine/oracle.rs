@@ -5,6 +5,7 @@ mod world;
 mod expected;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use clickhouse::Row;
 use order_model::Lifecycle;
@@ -59,7 +60,7 @@ async fn write(server: &Server, name: &str, batches: Vec<(Batch, bool)>) {
     for (index, (batch, stitches)) in batches.into_iter().enumerate() {
         writer.insert(&batch, &format!("{name}-{index}")).await.unwrap();
         if stitches {
-            stitcher.stitch(&batch.touched()).await.unwrap();
+            stitcher.stitch(&batch.touched(), Duration::ZERO).await.unwrap();
         }
     }
 }
@@ -119,7 +120,7 @@ async fn agrees(seed: u64, mut rng: StdRng, falls: Falls) {
 
     let found = states(&server).await;
     let derived_at = found.iter().map(|f| (f.order_id.clone(), f.derived_at)).collect();
-    let expected = expect(&world, &lifecycle, &derived_at);
+    let expected = expect(&world, &lifecycle, &derived_at, &expected::heard(&server).await);
     compare(seed, &world, &expected, &found);
     expected::compare_columns(&server, &world, &expected, seed).await;
     expected::compare_views(&server, &world, &lifecycle, &expected, received_at, seed).await;
@@ -171,7 +172,7 @@ async fn a_stale_derivation_never_stays() {
             ..order_store::Touched::default()
         };
         for _ in 0..rounds {
-            stitcher.stitch(&one).await.unwrap();
+            stitcher.stitch(&one, Duration::ZERO).await.unwrap();
             tokio::time::sleep(std::time::Duration::from_millis(rng.random_range(0..20))).await;
         }
     };

@@ -166,7 +166,7 @@ async fn a_shorter_retention_takes_spans_by_their_receipt_and_leaves_the_milesto
     for (id, age_days) in [("ORD-OLD", 40), ("ORD-NEW", 0)] {
         let batch = order(id, age_days);
         writer.insert(&batch, id).await.unwrap();
-        stitcher.stitch(&batch.touched()).await.unwrap();
+        stitcher.stitch(&batch.touched(), Duration::ZERO).await.unwrap();
     }
     settle(&server).await;
     let spans = "SELECT count() FROM otel_traces";
@@ -228,7 +228,7 @@ async fn an_order_past_its_retention_goes_with_its_state() {
     for (id, age_days) in [("ORD-OLD", 100), ("ORD-NEW", 0)] {
         let batch = order(id, age_days);
         writer.insert(&batch, id).await.unwrap();
-        stitcher.stitch(&batch.touched()).await.unwrap();
+        stitcher.stitch(&batch.touched(), Duration::ZERO).await.unwrap();
     }
     let shorter = RetentionSettings {
         retention_spans: 30 * DAY,

@@ -4,9 +4,10 @@
 use std::time::{Duration, Instant};
 
 use order_model::Lifecycle;
+use order_model::fold::SIGNALS_MAX;
 use order_model::time::NANOS_PER_MILLI;
-use order_store::rows::{Batch, LogRow, SpanRow};
-use order_store::{Reader, Stitcher, SweepState, Writer};
+use order_store::rows::{Batch, LogRow, OrderEventRow, SpanRow};
+use order_store::{Progress, Reader, Stitcher, SweepState, Writer};
 
 use crate::facts::{batch, now_ms, shown};
 use crate::server::Server;
@@ -41,7 +42,7 @@ impl Worlds {
     /// Inserts facts and stitches what they touch.
     async fn hear(&mut self, world: &str, facts: &str) {
         let batch = self.insert(world, facts).await;
-        let stitched = self.stitcher.stitch(&batch.touched()).await.unwrap();
+        let stitched = self.stitcher.stitch(&batch.touched(), Duration::ZERO).await.unwrap();
         assert_eq!(stitched.refused, 0, "{facts}");
     }
 
@@ -222,6 +223,43 @@ async fn an_event_of_the_future_counts_once_its_time_has_come() {
     assert_eq!(worlds.counted().await, (2, 0));
 }
 
+/// Also of an order that has more signals than count.
+#[tokio::test]
+async fn the_future_is_not_forgotten_over_a_long_past() {
+    let mut worlds = Worlds::start().await;
+    let mut facts = batch("Wx", "stage A SUBMITTED 60 + stage A SHIPPED -3600");
+    let one = facts.order_events[0].clone();
+    for n in 0..SIGNALS_MAX as i64 + 1 {
+        let event_time = one.event_time - n * 1_000_000;
+        facts.order_events.push(OrderEventRow { event_time, ..one.clone() });
+    }
+    Writer::new(worlds.server.store.clone()).insert(&facts, "many").await.unwrap();
+    worlds.stitcher.stitch(&facts.touched(), Duration::ZERO).await.unwrap();
+    let reader = Reader::new(worlds.server.store.clone());
+    let held = reader.order("WxA").await.unwrap().unwrap().refold_at.unwrap();
+    assert!((held - now_ms() - 3_600_000).abs() < 60_000);
+    // One that is touched for another reason finds it, too.
+    worlds.hear("Wx", "stage A PACKAGING 5").await;
+    assert!(reader.order("WxA").await.unwrap().unwrap().refold_at.is_some());
+}
+
+/// The clock was an hour ahead when one of the order's ids was derived.
+#[tokio::test]
+async fn a_clock_that_was_set_back_holds_up_none_of_an_orders_ids() {
+    let mut worlds = Worlds::start().await;
+    worlds.hear("Wx", "number A 7 + number B 7 + stage A SUBMITTED 60").await;
+    let ahead = "INSERT INTO orders SELECT * REPLACE (DerivedAt + toIntervalHour(1) AS DerivedAt) \
+        FROM orders FINAL WHERE OrderId = 'WxB'";
+    worlds.server.store.client().query(ahead).execute().await.unwrap();
+    for stage in ["PACKAGING", "SHIPPED"] {
+        worlds.hear("Wx", &format!("stage A {stage} 5")).await;
+        let stages = "SELECT Stage FROM orders FINAL WHERE startsWith(OrderId, 'Wx')";
+        let found: Vec<String> =
+            worlds.server.store.client().query(stages).fetch_all().await.unwrap();
+        assert_eq!(found, [stage, stage]);
+    }
+}
+
 #[tokio::test]
 async fn what_a_stitcher_left_when_it_fell_silent_is_taken_over() {
     let mut worlds = Worlds::start().await;
@@ -231,7 +269,7 @@ async fn what_a_stitcher_left_when_it_fell_silent_is_taken_over() {
     let named = "INSERT INTO order_traces (OrderId, TraceId, Start, End, ReceivedAt, InsertedAt) \
         SELECT 'WxA', 'Wxt', now64(9), now64(9), now64(3), now64(3) - toIntervalHour(1)";
     worlds.server.store.client().query(named).execute().await.unwrap();
-    worlds.stitcher.stitch(&batch("Wx", "name A t").touched()).await.unwrap();
+    worlds.stitcher.stitch(&batch("Wx", "name A t").touched(), Duration::ZERO).await.unwrap();
     // A peer inserts what names no order, and is not heard of again.
     worlds.insert("Wx", "link u t").await;
     worlds.insert("Wx", "said u SHIPPED 5").await;
@@ -326,8 +364,17 @@ async fn a_system_that_was_heard_of_and_says_nothing_is_silent() {
         let told: Vec<_> = board.sources.iter().map(|s| (s.source.as_str(), s.silent)).collect();
         assert_eq!(told, [("mes", silent)]);
     }
-    for (order, expected) in [("WxA", vec!["mes".to_owned()]), ("WxB", Vec::new())] {
-        let order = reader.order(order).await.unwrap().unwrap();
-        assert_eq!(order.summary.silent_sources, expected, "{}", order.summary.order_id);
+    // While a collector keeps for itself what came in since, nobody is silent but we are deaf.
+    let state = SweepState::new("collector".to_owned());
+    for (lag_ms, silent) in [(0, true), (3_000_000, false), (0, true)] {
+        worlds.stitcher.report(&state, Progress { lag_ms, stopped: false }).await.unwrap();
+        let reader = Reader::new(worlds.server.store.clone());
+        let board = reader.board(None).await.unwrap();
+        assert_eq!(board.sources[0].silent, silent, "{lag_ms}");
+        let mes = if silent { vec!["mes".to_owned()] } else { Vec::new() };
+        for (order, expected) in [("WxA", mes), ("WxB", Vec::new())] {
+            let order = reader.order(order).await.unwrap().unwrap();
+            assert_eq!(order.summary.silent_sources, expected, "{lag_ms} {order:?}");
+        }
     }
 }

@@ -165,7 +165,7 @@ async fn orders_of_many_traces_are_derived_too() {
     }
     Writer::new(server.store.clone()).insert(&batch, "t").await.unwrap();
     let stitched = Stitcher::new(server.store.clone(), Default::default())
-        .stitch(&batch.touched())
+        .stitch(&batch.touched(), Duration::ZERO)
         .await
         .unwrap();
     assert_eq!(stitched.orders, 31);
@@ -206,7 +206,10 @@ async fn the_reader_counts_lists_finds_and_shows() {
         ..OrderAliasRow::default()
     });
     writer.insert(&batch, "t").await.unwrap();
-    Stitcher::new(server.store.clone(), Default::default()).stitch(&batch.touched()).await.unwrap();
+    Stitcher::new(server.store.clone(), Default::default())
+        .stitch(&batch.touched(), Duration::ZERO)
+        .await
+        .unwrap();
     let reader = Reader::new(server.store.clone());
 
     let board = reader.board(None).await.unwrap();
@@ -257,24 +260,34 @@ async fn the_reader_counts_lists_finds_and_shows() {
     assert_eq!(spans.total, 2);
 }
 
-/// The price was given in time. Whether it was heard too late goes by the price's own receipt: a
-/// later event of the same order must not move it.
+/// The price was given in time. Whether it was heard too late goes by when the price itself came
+/// into the store: no later event of the same order, nor its repeat, moves it.
 #[tokio::test]
-async fn an_answer_is_heard_when_it_is_received_not_when_the_order_is() {
+async fn an_answer_is_heard_when_it_comes_in_not_when_the_order_is() {
     let server = Server::start();
     server.store.migrate(&Lifecycle::default()).await.unwrap();
     let mut batch = Batch::default();
-    for (order, heard_s) in [("ORD-IN-TIME", 6_600), ("ORD-LATE", 5)] {
+    for order in ["ORD-IN-TIME", "ORD-LATE"] {
         batch.append(stage(order, "SUBMITTED", 7_200));
+        // The collector received it at once; a journal kept it while the store was away.
         let mut price = stage(order, "PRICE_CALCULATED", 6_600);
-        price.order_events[0].received_at = now_ms() - heard_s * 1_000;
+        price.order_events[0].received_at = now_ms() - 6_600_000;
         batch.append(price);
         batch.append(stage(order, "SHIPPED", 1));
     }
     let approved = stage("ORD-LATE", "MANUFACTURING_APPROVED", 6_000);
     batch.append(approved);
     Writer::new(server.store.clone()).insert(&batch, "t").await.unwrap();
-    Stitcher::new(server.store.clone(), Default::default()).stitch(&batch.touched()).await.unwrap();
+    // One was in the store when it was received; its repeat comes now.
+    let earlier = "INSERT INTO order_events (OrderId, Carrier, Signal, Stage, EventTime, \
+        ReceivedAt, Source, TraceId, SpanId, InsertedAt) SELECT OrderId, Carrier, Signal, Stage, \
+        EventTime, ReceivedAt, Source, TraceId, SpanId, ReceivedAt FROM order_events \
+        WHERE OrderId = 'ORD-IN-TIME' AND Stage = 'PRICE_CALCULATED'";
+    server.store.client().query(earlier).execute().await.unwrap();
+    Stitcher::new(server.store.clone(), Default::default())
+        .stitch(&batch.touched(), Duration::ZERO)
+        .await
+        .unwrap();
     let sql = "SELECT OrderId FROM calculations_v1 WHERE AnswerHeardTooLate";
     let late: Vec<String> = server.store.client().query(sql).fetch_all().await.unwrap();
     assert_eq!(late, ["ORD-LATE"]);

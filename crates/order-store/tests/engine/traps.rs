@@ -1,11 +1,10 @@
 //! What a review found and must not come back: batches of thousands, glue that outlives its
 //! reason, orders that hang on too much.
 
-use std::ops::Range;
+use std::time::Duration;
 
 use order_model::Lifecycle;
-use order_model::graph::{HUB_LINKS_MAX, MESSAGE_ORDERS_MAX, message_carrier};
-use order_model::keys::{ALIAS_MESSAGE_ID, ALIAS_PARTNER_NUMBER, SIGNAL_STAGE};
+use order_model::keys::{ALIAS_PARTNER_NUMBER, SIGNAL_STAGE};
 use order_store::read::StageFilter;
 use order_store::rows::{Batch, OrderAliasRow, OrderEventRow, OrderTraceRow, TraceLinkRow};
 use order_store::{Reader, Stitched, Stitcher, Touched, Writer};
@@ -29,7 +28,7 @@ impl Store {
         let token = format!("t{}", self.inserts);
         Writer::new(self.server.store.clone()).insert(batch, &token).await.unwrap();
         let stitcher = Stitcher::new(self.server.store.clone(), Default::default());
-        stitcher.stitch(&batch.touched()).await.unwrap();
+        stitcher.stitch(&batch.touched(), Duration::ZERO).await.unwrap();
     }
 
     /// What a derivation of everything shows is what was shown before.
@@ -50,7 +49,7 @@ fn now_ms() -> i64 {
     chrono::Utc::now().timestamp_millis()
 }
 
-fn naming(order: &str, trace: &str, span: &str, provisional: u8) -> OrderTraceRow {
+pub(super) fn naming(order: &str, trace: &str, span: &str, provisional: u8) -> OrderTraceRow {
     OrderTraceRow {
         order_id: order.into(),
         trace_id: trace.into(),
@@ -61,7 +60,7 @@ fn naming(order: &str, trace: &str, span: &str, provisional: u8) -> OrderTraceRo
     }
 }
 
-fn stage(carrier: &str, stage: &str) -> OrderEventRow {
+pub(super) fn stage(carrier: &str, stage: &str) -> OrderEventRow {
     let received_at = now_ms();
     OrderEventRow {
         carrier: carrier.into(),
@@ -213,82 +212,10 @@ async fn a_consumer_of_a_batch_touches_its_own_order_alone() {
     };
     Writer::new(store.server.store.clone()).insert(&batch, "consumer").await.unwrap();
     let stitcher = Stitcher::new(store.server.store.clone(), Default::default());
-    let stitched = stitcher.stitch(&batch.touched()).await.unwrap();
+    let stitched = stitcher.stitch(&batch.touched(), Duration::ZERO).await.unwrap();
     assert_eq!(stitched, Stitched { orders: 1, refused: 0 });
     let shipped = "SELECT OrderId FROM orders FINAL WHERE Stage = 'SHIPPED'";
     assert_eq!(store.ids(shipped).await, ["A07"]);
-}
-
-/// A message whose id every consumer sends holds together a few, and nobody once they are many.
-#[tokio::test]
-async fn a_hub_is_nobodys_from_the_link_that_makes_it_one() {
-    let mut store = Store::start().await;
-    let hub = message_carrier("1");
-    let meets = |traces: Range<usize>| -> Vec<TraceLinkRow> {
-        let links = traces.map(|n| TraceLinkRow {
-            trace_id: format!("u{n:04}"),
-            span_id: "s".into(),
-            linked_trace_id: hub.clone(),
-            received_at: now_ms(),
-            ..TraceLinkRow::default()
-        });
-        links.collect()
-    };
-    let shown = "SELECT concat(OrderId, ' ', Stage, ' ', toString(length(LinkedTraces))) \
-        FROM orders FINAL ORDER BY OrderId";
-    let named = Batch {
-        order_traces: vec![naming("A", "u0000", "", 0), naming("B", "u0001", "", 0)],
-        trace_links: meets(0..3),
-        order_events: vec![stage("u0002", "PACKAGING")],
-        ..Batch::default()
-    };
-    store.take(&named).await;
-    assert_eq!(store.restitched(shown).await, ["A PACKAGING 1", "B PACKAGING 1"]);
-    store.take(&Batch { trace_links: meets(3..HUB_LINKS_MAX), ..Batch::default() }).await;
-    let many = HUB_LINKS_MAX - 2;
-    let expected = [format!("A PACKAGING {many}"), format!("B PACKAGING {many}")];
-    assert_eq!(store.restitched(shown).await, expected);
-    let last = meets(HUB_LINKS_MAX..HUB_LINKS_MAX + 1);
-    store.take(&Batch { trace_links: last, ..Batch::default() }).await;
-    assert_eq!(store.restitched(shown).await, ["A  0", "B  0"]);
-    for carrier in [hub.as_str(), "u0002"] {
-        let order_events = vec![stage(carrier, "SHIPPED")];
-        store.take(&Batch { order_events, ..Batch::default() }).await;
-        assert_eq!(store.restitched(shown).await, ["A  0", "B  0"], "{carrier}");
-    }
-}
-
-/// What a message says is said of its orders, and of none once more have it than a message has.
-#[tokio::test]
-async fn a_message_id_that_everybody_sends_lets_go_of_all() {
-    let mut store = Store::start().await;
-    let orders = |of: Range<usize>| {
-        let mut batch = Batch::default();
-        for n in of {
-            let order = format!("A{n:04}");
-            batch.order_traces.push(naming(&order, "", "", 0));
-            batch.order_aliases.push(OrderAliasRow {
-                alias: "1".into(),
-                alias_kind: ALIAS_MESSAGE_ID.into(),
-                order_id: order,
-                received_at: now_ms(),
-                ..OrderAliasRow::default()
-            });
-        }
-        batch
-    };
-    let shown = "SELECT concat(Stage, ' ', toString(count())) FROM orders FINAL \
-        GROUP BY Stage ORDER BY Stage";
-    let mut first = orders(0..MESSAGE_ORDERS_MAX);
-    first.order_events.push(stage(&message_carrier("1"), "PACKAGING"));
-    store.take(&first).await;
-    assert_eq!(store.restitched(shown).await, [format!("PACKAGING {MESSAGE_ORDERS_MAX}")]);
-    store.take(&orders(MESSAGE_ORDERS_MAX..MESSAGE_ORDERS_MAX + 1)).await;
-    let all = [format!(" {}", MESSAGE_ORDERS_MAX + 1)];
-    assert_eq!(store.restitched(shown).await, all);
-    let order_events = vec![stage(&message_carrier("1"), "SHIPPED")];
-    store.take(&Batch { order_events, ..Batch::default() }).await;
-    assert_eq!(store.restitched(shown).await, all);
 }
 
 /// A trace that belongs to an order by a link alone is searched for like any other.
@@ -333,10 +260,10 @@ async fn an_order_that_is_refused_holds_up_nobody() {
     Writer::new(store.server.store.clone()).insert(&batch, "t").await.unwrap();
     let stitcher = Stitcher::new(store.server.store.clone(), Default::default());
     let expected = Stitched { orders: 39, refused: 1 };
-    assert_eq!(stitcher.stitch(&batch.touched()).await.unwrap(), expected);
+    assert_eq!(stitcher.stitch(&batch.touched(), Duration::ZERO).await.unwrap(), expected);
     assert_eq!(stitcher.restitch("", |_, _| {}).await.unwrap(), expected);
     let one = Touched { orders: ["A13".to_owned()].into(), ..Touched::default() };
-    let alone = stitcher.stitch(&one).await.unwrap();
+    let alone = stitcher.stitch(&one, Duration::ZERO).await.unwrap();
     assert_eq!(alone, Stitched { orders: 0, refused: 1 });
 }
 
@@ -377,7 +304,7 @@ async fn the_id_of_an_order_is_written_as_a_name_once() {
         let order_traces = ids.map(|id| naming(id, &format!("t{round}"), "", 0)).to_vec();
         let batch = Batch { order_traces, ..Batch::default() };
         writer.insert(&batch, &format!("round-{round}")).await.unwrap();
-        stitcher.stitch(&batch.touched()).await.unwrap();
+        stitcher.stitch(&batch.touched(), Duration::ZERO).await.unwrap();
     }
     let names = "SELECT Alias FROM order_aliases ORDER BY Alias";
     assert_eq!(store.ids(names).await, ["A1", "GRÖSSE7"]);

@@ -80,7 +80,7 @@ impl Story {
             event_time,
             source: source.to_owned(),
             attempt: 0,
-            received_at: to_millis(event_time),
+            heard_at: to_millis(event_time),
             worker: String::new(),
             error: error.to_owned(),
         };
@@ -88,7 +88,7 @@ impl Story {
             match word.split_at(1) {
                 ("#", attempt) => signal.attempt = attempt.parse().unwrap(),
                 ("@", worker) => worker.clone_into(&mut signal.worker),
-                ("~", heard) => signal.received_at = to_millis(at(heard)),
+                ("~", heard) => signal.heard_at = to_millis(at(heard)),
                 _ => panic!("what does `{word}` mean?"),
             }
         }

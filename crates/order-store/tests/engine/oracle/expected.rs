@@ -35,6 +35,7 @@ pub(super) fn expect(
     world: &World,
     lifecycle: &Lifecycle,
     derived_at: &HashMap<String, i64>,
+    heard: &Heard,
 ) -> BTreeMap<String, Expected> {
     let graph = world.graph();
     let ids: BTreeSet<&String> = world.facts.order_traces.iter().map(|r| &r.order_id).collect();
@@ -47,7 +48,7 @@ pub(super) fn expect(
                 "" => carriers.contains_key(carrier),
                 _ => group.members.contains(order),
             };
-            let (signals, beats, traits) = about(world, is_of);
+            let (signals, beats, traits) = about(world, heard, is_of);
             let last_received_at = last_received_at(world, is_of);
             let state = fold(lifecycle, &signals, &beats, &traits, now);
             let judgement = judge(lifecycle, &state);
@@ -80,8 +81,25 @@ fn last_received_at(world: &World, is_of: impl Fn(&str, &str) -> bool) -> i64 {
     events.chain(beats).chain(namings).max().unwrap_or_default()
 }
 
+/// What the store says beside each signal: when it first came in.
+pub(super) type Heard = HashMap<(String, String, String, String, i64, String), i64>;
+
+/// Reads it.
+pub(super) async fn heard(server: &Server) -> Heard {
+    let sql = "SELECT OrderId, Carrier, toString(Signal), toString(Stage), \
+        toUnixTimestamp64Nano(EventTime), toString(Source), \
+        toUnixTimestamp64Milli(min(FirstInsertedAt)) FROM order_events GROUP BY ALL";
+    type Said = (String, String, String, String, i64, String, i64);
+    let rows: Vec<Said> = server.store.client().query(sql).fetch_all().await.unwrap();
+    let heard = rows.into_iter().map(|(order, carrier, signal, stage, at, source, heard_at)| {
+        ((order, carrier, signal, stage, at, source), heard_at)
+    });
+    heard.collect()
+}
+
 fn about(
     world: &World,
+    heard: &Heard,
     is_of: impl Fn(&str, &str) -> bool,
 ) -> (Vec<StageSignal>, Vec<Heartbeat>, OrderTraits) {
     let signals = world.facts.order_events.iter().filter(|r| is_of(&r.order_id, &r.carrier));
@@ -90,6 +108,14 @@ fn about(
             let found = row.evidence.iter().find(|(name, _)| name == key);
             found.map_or_else(String::new, |(_, text)| text.clone())
         };
+        let identity = (
+            row.order_id.clone(),
+            row.carrier.clone(),
+            row.signal.clone(),
+            row.stage.clone(),
+            row.event_time,
+            row.source.clone(),
+        );
         StageSignal {
             kind: match row.signal.as_str() {
                 keys::SIGNAL_STAGE => SignalKind::Stage(row.stage.clone()),
@@ -100,7 +126,7 @@ fn about(
             event_time: row.event_time,
             source: row.source.clone(),
             attempt: row.attempt,
-            received_at: row.received_at,
+            heard_at: heard[&identity],
             worker: said("worker"),
             error: said("error"),
         }

@@ -1,0 +1,179 @@
+//! Traces and messages that come to have more than they may: whom they held together is let go,
+//! whether they pass their bound by one or by thousands.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use order_model::Lifecycle;
+use order_model::graph::{HUB_LINKS_MAX, MESSAGE_ORDERS_MAX, message_carrier};
+use order_model::keys::ALIAS_MESSAGE_ID;
+use order_store::rows::{Batch, OrderAliasRow, TraceLinkRow};
+use order_store::{Stitcher, Writer};
+
+use crate::facts::now_ms;
+use crate::server::Server;
+use crate::traps::{naming, stage};
+
+/// A store, and a writer and stitchers of a name.
+struct World {
+    server: Server,
+    inserts: usize,
+}
+
+impl World {
+    async fn start() -> Self {
+        let server = Server::start();
+        server.store.migrate(&Lifecycle::default()).await.unwrap();
+        Self { server, inserts: 0 }
+    }
+
+    fn stitcher(&self) -> Stitcher {
+        Stitcher::new(self.server.store.clone(), Default::default())
+    }
+
+    /// Stores a batch; a stitcher that remembers nothing derives what it touches, so many ids.
+    async fn take(&mut self, batch: &Batch) -> usize {
+        self.inserts += 1;
+        let token = format!("t{}", self.inserts);
+        Writer::new(self.server.store.clone()).insert(batch, &token).await.unwrap();
+        self.stitcher().stitch(&batch.touched(), Duration::ZERO).await.unwrap().orders
+    }
+
+    /// What is shown, and what is shown after everything was derived again.
+    async fn shown(&self, sql: &str) -> [Vec<String>; 2] {
+        let client = self.server.store.client();
+        let before = client.query(sql).fetch_all().await.unwrap();
+        self.stitcher().restitch("", |_, _| {}).await.unwrap();
+        [before, client.query(sql).fetch_all().await.unwrap()]
+    }
+
+    /// Everything was inserted an hour earlier than it was.
+    async fn an_hour_later(&self) {
+        for table in ["trace_links", "trace_links_by_target", "order_aliases"] {
+            let sql = format!(
+                "ALTER TABLE {table} UPDATE InsertedAt = InsertedAt - toIntervalHour(1) WHERE 1 \
+                 SETTINGS mutations_sync = 1"
+            );
+            self.server.store.client().query(&sql).execute().await.unwrap();
+        }
+    }
+}
+
+fn twice(rows: &[&str]) -> [Vec<String>; 2] {
+    let rows: Vec<String> = rows.iter().map(|row| (*row).to_owned()).collect();
+    [rows.clone(), rows]
+}
+
+/// Traces from to that all have one message.
+fn meets(traces: Range<usize>) -> Batch {
+    let links = traces.map(|n| TraceLinkRow {
+        trace_id: format!("u{n:04}"),
+        span_id: "s".into(),
+        linked_trace_id: message_carrier("1"),
+        received_at: now_ms(),
+        ..TraceLinkRow::default()
+    });
+    Batch { trace_links: links.collect(), ..Batch::default() }
+}
+
+/// Orders from to that all have one message.
+fn have(orders: Range<usize>) -> Batch {
+    let mut batch = Batch::default();
+    for n in orders {
+        let order = format!("A{n:04}");
+        batch.order_traces.push(naming(&order, "", "", 0));
+        batch.order_aliases.push(OrderAliasRow {
+            alias: "1".into(),
+            alias_kind: ALIAS_MESSAGE_ID.into(),
+            order_id: order,
+            received_at: now_ms(),
+            ..OrderAliasRow::default()
+        });
+    }
+    batch
+}
+
+const LINKED: &str = "SELECT concat(OrderId, ' ', Stage, ' ', toString(length(LinkedTraces))) \
+    FROM orders FINAL ORDER BY OrderId";
+
+/// A message whose id every consumer sends holds together a few, and nobody once they are many.
+#[tokio::test]
+async fn a_hub_is_nobodys_from_the_links_that_make_it_one() {
+    // Links before, and at once after.
+    for (few, many) in [
+        (HUB_LINKS_MAX, HUB_LINKS_MAX + 1),
+        (3, HUB_LINKS_MAX + 1),
+        (HUB_LINKS_MAX - 100, HUB_LINKS_MAX + 600),
+        (3, 4 * HUB_LINKS_MAX),
+    ] {
+        let context = format!("{few} to {many}");
+        let mut world = World::start().await;
+        let mut first = meets(0..few);
+        first.order_traces = vec![naming("A", "u0000", "", 0), naming("B", "u0001", "", 0)];
+        first.order_events = vec![stage("u0002", "PACKAGING")];
+        world.take(&first).await;
+        // All but the traces that name an order.
+        let held = ["A", "B"].map(|order| format!("{order} PACKAGING {}", few - 2));
+        assert_eq!(world.shown(LINKED).await, twice(&[&held[0], &held[1]]), "{context}");
+        world.take(&meets(few..many)).await;
+        assert_eq!(world.shown(LINKED).await, twice(&["A  0", "B  0"]), "{context}");
+        for carrier in [message_carrier("1").as_str(), "u0002"] {
+            let order_events = vec![stage(carrier, "SHIPPED")];
+            world.take(&Batch { order_events, ..Batch::default() }).await;
+            assert_eq!(world.shown(LINKED).await, twice(&["A  0", "B  0"]), "{context} {carrier}");
+        }
+        // It costs nothing any more once it has been one for a while, or for who remembers.
+        let more = meets(many..many + 1);
+        let remembers = world.stitcher();
+        let touched = more.touched();
+        assert_eq!(world.take(&more).await, 2, "{context}");
+        assert_eq!(remembers.stitch(&touched, Duration::ZERO).await.unwrap().orders, 2);
+        assert_eq!(remembers.stitch(&touched, Duration::ZERO).await.unwrap().orders, 0);
+        world.an_hour_later().await;
+        assert_eq!(world.take(&meets(many + 1..many + 2)).await, 0, "{context}");
+    }
+}
+
+const COUNTED: &str = "SELECT concat(Stage, ' ', toString(count())) FROM orders FINAL \
+    GROUP BY Stage ORDER BY Stage";
+
+/// What a message says is said of its orders, and of none once more have it than a message has.
+#[tokio::test]
+async fn a_message_id_that_everybody_sends_lets_go_of_all() {
+    for (few, many) in [
+        (MESSAGE_ORDERS_MAX, MESSAGE_ORDERS_MAX + 1),
+        (1, 2 * MESSAGE_ORDERS_MAX),
+        (MESSAGE_ORDERS_MAX - 100, MESSAGE_ORDERS_MAX + 600),
+    ] {
+        let context = format!("{few} to {many}");
+        let mut world = World::start().await;
+        let mut first = have(0..few);
+        first.order_events.push(stage(&message_carrier("1"), "PACKAGING"));
+        world.take(&first).await;
+        assert_eq!(world.shown(COUNTED).await, twice(&[&format!("PACKAGING {few}")]), "{context}");
+        world.take(&have(few..many)).await;
+        let all = format!(" {many}");
+        assert_eq!(world.shown(COUNTED).await, twice(&[&all]), "{context}");
+        let order_events = vec![stage(&message_carrier("1"), "SHIPPED")];
+        world.take(&Batch { order_events, ..Batch::default() }).await;
+        assert_eq!(world.shown(COUNTED).await, twice(&[&all]), "{context}");
+        world.an_hour_later().await;
+        assert_eq!(world.take(&have(many..many + 1)).await, 1, "{context}");
+    }
+}
+
+/// A takeover long after the insert that made a message id none still lets go of its orders.
+#[tokio::test]
+async fn who_takes_over_late_lets_go_as_well() {
+    let mut world = World::start().await;
+    let mut first = have(0..1);
+    first.order_events.push(stage(&message_carrier("1"), "PACKAGING"));
+    world.take(&first).await;
+    let flood = have(1..2 * MESSAGE_ORDERS_MAX);
+    Writer::new(world.server.store.clone()).insert(&flood, "flood").await.unwrap();
+    world.an_hour_later().await;
+    let age = Duration::from_secs(3_700);
+    world.stitcher().stitch(&flood.touched(), age).await.unwrap();
+    let all = format!(" {}", 2 * MESSAGE_ORDERS_MAX);
+    assert_eq!(world.shown(COUNTED).await, twice(&[&all]));
+}
