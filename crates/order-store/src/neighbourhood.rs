@@ -2,6 +2,7 @@
 //!
 //! Every question is one flat read by a table's own key: planning, not reading, is what costs.
 
+mod chunks;
 mod named;
 pub(crate) mod parting;
 
@@ -16,15 +17,13 @@ use order_model::graph::{
 use order_model::keys::{ALIAS_MESSAGE_ID, ALIAS_ORDER_ID, ALIAS_PARTNER_NUMBER};
 use serde::Deserialize;
 
+pub(crate) use chunks::id_chunks;
+
 use crate::connection::Store;
 use crate::error::StoreError;
 use crate::rows::Touched;
 use parting::Parting;
 
-/// Ids of one read, and bytes of them; more are read one chunk after the other. The store bounds a
-/// statement (16 MiB in `clickhouse-embedded`).
-const IDS_MAX: usize = 10_000;
-const IDS_BYTES_MAX: usize = 4 << 20;
 /// Orders that a number or a carrier brings along whether it glues them or not: what it glued until
 /// now may part. A number that more orders have has long parted them, but for those of one partner.
 const COMPANIONS_MAX: usize = 8 * NUMBER_ORDERS_MAX;
@@ -361,22 +360,6 @@ impl Loader<'_> {
         }
         Ok(rows)
     }
-}
-
-/// Ids in chunks that one statement can carry.
-pub(crate) fn id_chunks<'a, 'b>(ids: &'b [&'a String]) -> Vec<&'b [&'a String]> {
-    let mut chunks = Vec::new();
-    let (mut begin, mut bytes) = (0, 0);
-    for (index, id) in ids.iter().enumerate() {
-        if index - begin == IDS_MAX || bytes + id.len() > IDS_BYTES_MAX {
-            chunks.push(&ids[begin..index]);
-            (begin, bytes) = (index, 0);
-        }
-        bytes += id.len();
-    }
-    chunks.push(&ids[begin..]);
-    chunks.retain(|chunk| !chunk.is_empty());
-    chunks
 }
 
 fn add_naming(graph: &mut Graph, row: NamingRow) {
