@@ -11,6 +11,7 @@ mod interleavings;
 mod migrations;
 mod retention;
 mod metrics;
+mod repeats;
 mod cluster;
 mod facts;
 mod shards;
