@@ -1,6 +1,6 @@
 //! From the journal to the store: batches are inserted under their own names until the store has
-//! them, and only then confirmed. A batch that the store refuses for its data or its size is halved again and
-//! again, and a record that it refuses by itself is set aside.
+//! them, and only then confirmed. A batch that the store refuses for its data or its size is halved
+//! again and again, and a record that it refuses by itself is set aside.
 //!
 //! An idle inserter takes the first record at once, and what is appended while inserts are in
 //! flight forms the next batch. After a small insert of several records it pauses a while, so that
@@ -33,8 +33,8 @@ const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// Tries after which it is believed that the data is at fault.
 const REFUSALS_MAX: u32 = 4;
-/// Tries after which a batch for which the store has no memory is halved: some ten seconds, in which
-/// other statements may have ended.
+/// Tries after which a batch for which the store has no memory is halved: some ten seconds, in
+/// which other statements may have ended.
 const MEMORY_TRIES_MAX: u32 = 10;
 
 /// A smaller insert of several records is followed by a pause.

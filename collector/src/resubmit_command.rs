@@ -1,7 +1,8 @@
-//! `collector journal resubmit`: sends records again that the store refused, once the cause is mended.
+//! `collector journal resubmit`: sends records again that the store refused, once the cause is
+//! mended.
 //!
-//! A record goes under the name under which it was refused, and leaves the folder when the store has
-//! its rows durably and its orders are derived: interrupted anywhere, the command is run again.
+//! A record goes under the name under which it was refused, and leaves the folder when the store
+//! has its rows durably and its orders are derived: interrupted anywhere, the command is run again.
 
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -49,7 +49,7 @@ impl SetAside {
     /// Keeps a record durably under a name; returns its file.
     ///
     /// # Errors
-    /// There are [`RECORDS_MAX`] already, or the operating system refuses.
+    /// There are as many as may be already, or the operating system refuses.
     pub fn keep(&self, name: &str, record: &[u8]) -> io::Result<PathBuf> {
         if !self.folder.exists() {
             fs::create_dir_all(&self.folder)?;

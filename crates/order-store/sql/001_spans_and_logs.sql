@@ -55,10 +55,11 @@ SELECT
 FROM otel_traces
 GROUP BY TraceId;
 
--- A log record's identity is RecordId: a digest of all that was sent and of its place among equal ones of its
--- request, made by the collector (docs/adr/0011-identity-of-log-records.md). The table folds repeats
--- by merge, the view at once. Rows that come without one are each their own. The index is short
--- (PRIMARY KEY): ids are looked for by nobody. TraceId stands in the order because the shard goes by it.
+-- A log record's identity is RecordId: a digest of all that was sent and of its place among equal
+-- ones of its request, made by the collector (docs/adr/0011-identity-of-log-records.md). The table
+-- folds repeats by merge, the view at once. Rows that come without one are each their own. The
+-- index is short (PRIMARY KEY): ids are looked for by nobody. TraceId stands in the order because
+-- the shard goes by it.
 CREATE TABLE IF NOT EXISTS otel_logs (
     Timestamp DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),
     TimestampTime DateTime('UTC')

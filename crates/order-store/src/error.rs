@@ -27,8 +27,9 @@ const SIZE_CODES: [u32; 4] = [158, 229, 307, 396];
 /// The code of a statement that found no memory: it may pass, or the statement may be too large.
 const MEMORY_CODE: u32 = 241;
 
-/// What a proxy in front of the store says in place of a code: the standard's words for status 413,
-/// of now and before, and those of common proxies. The client hides the status when there is a body.
+/// What a proxy in front of the store says in place of a code: the standard's words for status
+/// 413, of now and before, and those of common proxies. The client hides the status when there is
+/// a body.
 const SIZE_WORDS: [&str; 5] = [
     "content too large",
     "payload too large",

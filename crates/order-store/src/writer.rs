@@ -14,15 +14,15 @@ use crate::rows::Batch;
 /// Most rows of one insert: the store keeps so many together, so that it is one block, which is
 /// stored whole or not at all.
 const BLOCK_ROWS_MAX: u64 = 10_000_000;
-/// Most bytes of records of one insert, so that it has no more rows than that, of whatever table.
+/// Most bytes of records of one insert, so that it has no more rows than that.
 pub const INSERT_BYTES_MAX: u64 = BLOCK_ROWS_MAX * ROW_BYTES_MIN;
 /// How long the store may take nothing of an insert, and how long it may take to answer once it has
 /// all of it: longer than the longest statement. An answer that a network has swallowed is not waited
 /// for for ever; the repeat is no second insert.
 const SEND_TIME_MAX: Duration = Duration::from_secs(60);
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(90);
-/// Most bytes of one insert in the store's memory, likewise: an empty text is one byte as it travels
-/// and nine there.
+/// Most bytes of one insert in the store's memory, likewise: an empty text is one byte as it
+/// travels and nine there.
 const BLOCK_BYTES_MAX: &str = "2000000000";
 
 /// Inserts blocks and batches. Clones share connections, and know the same orders.

@@ -106,7 +106,7 @@ async fn the_largest_insert_of_the_smallest_rows_is_one_block() {
     assert!(records.iter().map(Bytes::len).sum::<usize>() as u64 <= INSERT_BYTES_MAX);
     let block = Block::read(&records).unwrap();
     Writer::new(server.store.clone()).insert_block(&block, "whole").await.unwrap();
-    let newest = "SELECT max(max_block_number) FROM system.parts \
+    let newest = "SELECT toUInt64(max(max_block_number)) FROM system.parts \
                   WHERE database = currentDatabase() AND table = 'trace_links'";
     assert_eq!(count(&server, newest).await, 1, "one block has one number");
     assert_eq!(count(&server, "SELECT count() FROM trace_links").await, rows as u64);
