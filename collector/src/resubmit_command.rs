@@ -191,7 +191,8 @@ impl Resubmitter<'_> {
                 Err(error.into())
             };
         }
-        self.stitcher.stitch(block.touched()).await?;
+        // Part of it may have come in whenever it was first tried.
+        self.stitcher.stitch(block.touched(), Duration::MAX).await?;
         self.folder.remove(record).map_err(failed)?;
         Ok(Sent::Stored(block.rows()))
     }
