@@ -38,6 +38,14 @@ bench: engine ## Measure ingest, look-up and board; figures for docs/benchmarks.
 	cargo build --release --locked --bin clickhouse-embedded --bin collector --bin tracker-ui --bin bench
 	target/release/bench $(BENCH_ARGS)
 
+.PHONY: bench-collector
+bench-collector: engine ## The collector beside the peer Rotel (WAYBILL_BENCH_ROTEL names its program), and overloaded
+	cargo build --release --locked --bin clickhouse-embedded --bin collector --bin bench
+	target/release/bench beside
+	target/release/bench stored
+	target/release/bench acknowledged
+	target/release/bench overload
+
 .PHONY: bench-scale
 bench-scale: engine ## Fill a store with up to 100 M spans and measure it; SCALE_SPANS sets the size
 	cargo build --release --locked --bin clickhouse-embedded --bin collector --bin tracker-ui --bin bench-scale

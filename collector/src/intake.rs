@@ -123,9 +123,13 @@ impl Intake {
     /// Begins a request, before its body is read.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`] before the journal is open, [`Refusal::Busy`] at the bound.
+    /// [`Refusal::Unavailable`] before the journal is open, [`Refusal::Full`] when it has no room,
+    /// [`Refusal::Busy`] at the bound.
     pub fn begin(&self) -> Result<Reservation, Refusal> {
-        self.journal()?;
+        // Beyond the capacity most requests end here, before anything is spent on them.
+        if self.journal()?.is_full() {
+            return Err(Refusal::Full);
+        }
         let request = try_take(&self.shared.requests, 1)?;
         let bytes = try_take(&self.shared.bytes, 0)?;
         Ok(Reservation { request, bytes, pool: Arc::clone(&self.shared.bytes) })

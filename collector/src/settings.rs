@@ -108,7 +108,7 @@ pub struct IntakeSettings {
     pub decoded_bytes_max: usize,
     /// Bytes of bodies and rows of all requests not yet answered; past it requests are told to
     /// come again (429, `RESOURCE_EXHAUSTED` with a delay).
-    #[arg(long, env = "WAYBILL_IN_FLIGHT_BYTES_MAX", default_value_t = 128 << 20)]
+    #[arg(long, env = "WAYBILL_IN_FLIGHT_BYTES_MAX", default_value_t = 32 << 20)]
     pub in_flight_bytes_max: usize,
     /// Requests not yet answered; past it requests are told to come again.
     #[arg(long, env = "WAYBILL_IN_FLIGHT_REQUESTS_MAX", default_value_t = 4_096)]
@@ -124,8 +124,8 @@ pub struct IntakeSettings {
 /// Bounds on inserts.
 #[derive(Debug, Clone, Args)]
 pub struct InsertSettings {
-    /// Bytes of rows of one insert; what is past it waits for the next one.
-    #[arg(long, env = "WAYBILL_INSERT_BYTES_MAX", default_value_t = 32 << 20)]
+    /// Bytes of one insert, packed as the journal holds them; what is past it waits for the next one.
+    #[arg(long, env = "WAYBILL_INSERT_BYTES_MAX", default_value_t = 3 << 20)]
     pub insert_bytes_max: u64,
     /// Requests of one insert, likewise.
     #[arg(long, env = "WAYBILL_INSERT_RECORDS_MAX", default_value_t = 20_000)]

@@ -14,6 +14,7 @@ pub mod parts;
 pub mod stack;
 pub mod otlp;
 pub mod relay;
+pub mod discarding;
 pub mod replay;
 pub mod traffic;
 pub mod pages;

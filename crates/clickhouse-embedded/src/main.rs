@@ -11,6 +11,12 @@ fn main() -> ExitCode {
     if let Err(error) = daemon::log::init(&settings.common) {
         return daemon::settings::refuse("log", &error.to_string());
     }
+    // Before there are threads: each inherits it from the one that starts it.
+    if settings.nice > 0
+        && let Err(error) = rustix::process::nice(settings.nice)
+    {
+        tracing::warn!(%error, "the engine does not stand back for others");
+    }
     let code = match serve(settings) {
         Ok(()) => 0,
         Err(error) => {

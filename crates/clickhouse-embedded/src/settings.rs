@@ -28,6 +28,11 @@ pub struct Settings {
     /// Let BACKUP and RESTORE use this folder; without it they are refused.
     #[arg(long, env = "WAYBILL_ENGINE_BACKUPS", value_name = "DIR")]
     pub backups: Option<PathBuf>,
+    /// How far the engine stands back for other programs of the machine, 0 to 19: senders wait for
+    /// the collector beside it, and nobody waits for merges.
+    #[arg(long, env = "WAYBILL_ENGINE_NICE", default_value_t = 0, value_name = "LEVEL")]
+    #[arg(value_parser = clap::value_parser!(i32).range(0..=19))]
+    pub nice: i32,
     /// Who may come in.
     #[command(flatten)]
     pub users: UserSettings,

@@ -174,6 +174,13 @@ impl Journal {
         }
     }
 
+    /// Whether it was full when a record last came, and nothing has left it since: then what a
+    /// record costs to make need not be spent.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.handle.shared.lock().is_full()
+    }
+
     /// The state of this moment. Cheap: no disk is asked.
     #[must_use]
     pub fn stats(&self) -> JournalStats {

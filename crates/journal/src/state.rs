@@ -57,6 +57,9 @@ pub(crate) struct Ready {
     pub(crate) gathered: Option<Gathered>,
 }
 
+/// Less room than this is none, once a record did not fit.
+const LITTLE_ROOM_BYTES: u64 = 1 << 20;
+
 /// The state.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -83,6 +86,8 @@ pub(crate) struct State {
     control_alone_from: Option<Instant>,
     /// Bytes of all files.
     pub(crate) disk_bytes: u64,
+    /// Bytes in use when a record was refused for want of room.
+    full_at: Option<u64>,
     /// How many files.
     pub(crate) segments: usize,
     /// The first sequence of the second file: confirmed up to there, the first can go.
@@ -118,6 +123,7 @@ impl State {
             position_since: None,
             control_alone_from: None,
             disk_bytes: 0,
+            full_at: None,
             segments: 0,
             second_first_sequence: None,
             newest_segment: 0,
@@ -131,6 +137,14 @@ impl State {
     /// Bytes of the disk that are taken or promised.
     pub(crate) fn used_bytes(&self) -> u64 {
         self.disk_bytes + self.waiting_disk_bytes + self.ledger.promised_bytes()
+    }
+
+    /// Whether a record was refused for want of room, nothing has gone since, and what is left
+    /// is little: a large record that does not fit leaves room for small ones.
+    pub(crate) fn is_full(&self) -> bool {
+        let used = self.used_bytes();
+        let left = self.settings.data_bytes_max().saturating_sub(used);
+        left < LITTLE_ROOM_BYTES && self.full_at.is_some_and(|full_at| used >= full_at)
     }
 
     /// Takes a record into the queue, or presses back.
@@ -153,6 +167,7 @@ impl State {
         let (used, max) = (self.used_bytes(), self.settings.data_bytes_max());
         if used + disk_bytes(bytes) > max {
             self.counters.refused_full += 1;
+            self.full_at = Some(used);
             return Err(AppendError::Full { used, max: self.settings.disk_bytes_max });
         }
         // Empty records take memory, too.

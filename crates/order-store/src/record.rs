@@ -4,8 +4,9 @@
 //! A record is a version byte and sections: a kind (a table, or ids that were touched), the number
 //! of rows or ids, the number of bytes, and these. Rows are `RowBinary` with the columns of that
 //! version, so that a record is sent byte for byte as it was written, by whatever version of the
-//! program. Integrity is the journal's business.
+//! program; where it is worth it they are packed ([`packing`]). Integrity is the journal's business.
 
+mod packing;
 mod table;
 mod identity;
 mod writing;
@@ -21,10 +22,12 @@ use bytes::Bytes;
 
 use crate::row_binary::take_text;
 use crate::rows::Touched;
+pub use packing::PACKED_RATIO_MAX;
+pub(crate) use packing::{Part, blocks};
 pub use table::{Table, Target};
 pub use writing::write;
 
-/// The version that is written. Version 1 had no ids of log records.
+/// The version that is written. Version 1 had no ids of log records, and no packed rows.
 const VERSION: u8 = 2;
 /// The oldest version that is read.
 const VERSION_MIN: u8 = 1;
@@ -37,6 +40,8 @@ pub const ROW_BYTES_MIN: u64 = 4 + 8;
 const TOUCHED_ORDERS: u8 = 64;
 const TOUCHED_CARRIERS: u8 = 65;
 const TOUCHED_NAMED: u8 = 66;
+/// Added to the kind of a section of rows that are packed.
+const PACKED: u8 = 128;
 
 /// A record cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -63,7 +68,7 @@ pub struct Block {
 #[derive(Debug, Clone, Default)]
 struct TableRows {
     count: u64,
-    parts: Vec<Bytes>,
+    parts: Vec<Part>,
 }
 
 impl Block {
@@ -90,10 +95,10 @@ impl Block {
                 TOUCHED_CARRIERS => &mut self.touched.carriers,
                 TOUCHED_NAMED => &mut self.touched.named,
                 _ => {
-                    let table = Table::of_kind(kind).ok_or(BadRecord::Malformed)?;
+                    let table = Table::of_kind(kind & !PACKED).ok_or(BadRecord::Malformed)?;
                     let rows = self.rows.entry(Target::new(table, version)).or_default();
                     rows.count += u64::from(count);
-                    rows.parts.push(body);
+                    rows.parts.push(Part { bytes: body, is_packed: kind & PACKED != 0 });
                     continue;
                 }
             };
@@ -134,7 +139,7 @@ impl Block {
     }
 
     /// The bytes of the rows of one insert.
-    pub(crate) fn parts_for(&self, target: Target) -> &[Bytes] {
+    pub(crate) fn parts_for(&self, target: Target) -> &[Part] {
         self.rows.get(&target).map_or(&[], |rows| &rows.parts)
     }
 }
@@ -149,7 +154,7 @@ pub fn only(record: &Bytes, tables: &BTreeSet<Table>) -> Result<Bytes, BadRecord
     while at < record.len() {
         let (kind, _, body) = section(record, at).ok_or(BadRecord::Malformed)?;
         let end = at + SECTION_HEAD_BYTES + body.len();
-        if Table::of_kind(kind).is_none_or(|table| tables.contains(&table)) {
+        if Table::of_kind(kind & !PACKED).is_none_or(|table| tables.contains(&table)) {
             kept.extend_from_slice(&record[at..end]);
         }
         at = end;

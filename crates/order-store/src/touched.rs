@@ -15,10 +15,10 @@ pub struct Touched {
 
 impl Touched {
     /// Adds what `other` touches.
-    pub fn merge(&mut self, mut other: Self) {
-        self.orders.append(&mut other.orders);
-        self.carriers.append(&mut other.carriers);
-        self.named.append(&mut other.named);
+    pub fn merge(&mut self, other: Self) {
+        add(&mut self.orders, other.orders);
+        add(&mut self.carriers, other.carriers);
+        add(&mut self.named, other.named);
     }
 
     /// Number of ids.
@@ -50,4 +50,13 @@ impl Touched {
         }
         taken
     }
+}
+
+/// Adds the smaller set to the larger, id by id: `BTreeSet::append` builds both anew, and what
+/// waits is much larger than what comes.
+fn add(ids: &mut BTreeSet<String>, mut more: BTreeSet<String>) {
+    if more.len() > ids.len() {
+        std::mem::swap(ids, &mut more);
+    }
+    ids.extend(more);
 }

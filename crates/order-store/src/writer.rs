@@ -2,20 +2,21 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use clickhouse::Compression;
 use futures::future::{join_all, try_join_all};
 
 use crate::connection::Store;
 use crate::error::StoreError;
 use crate::names::Names;
-use crate::record::{self, Block, ROW_BYTES_MIN, Target};
+use crate::record::{self, Block, PACKED_RATIO_MAX, ROW_BYTES_MIN, Target};
 use crate::rows::Batch;
 
 /// Most rows of one insert: the store keeps so many together, so that it is one block, which is
 /// stored whole or not at all.
 const BLOCK_ROWS_MAX: u64 = 10_000_000;
-/// Most bytes of records of one insert, so that it has no more rows than that.
-pub const INSERT_BYTES_MAX: u64 = BLOCK_ROWS_MAX * ROW_BYTES_MIN;
+/// Most bytes of records of one insert, so that it has no more rows than that, of whatever table and
+/// however packed.
+pub const INSERT_BYTES_MAX: u64 = BLOCK_ROWS_MAX * ROW_BYTES_MIN / PACKED_RATIO_MAX;
 /// How long the store may take nothing of an insert, and how long it may take to answer once it has
 /// all of it: longer than the longest statement. An answer that a network has swallowed is not waited
 /// for for ever; the repeat is no second insert.
@@ -93,11 +94,12 @@ impl Writer {
             target.columns().iter().map(|column| format!("`{column}`")).collect();
         let sql = format!("INSERT INTO {name} ({}) FORMAT RowBinary", columns.join(", "));
         let rows_max = BLOCK_ROWS_MAX.to_string();
-        let mut insert = self
-            .store
-            .client
+        // The rows are packed already.
+        let client = self.store.client.clone().with_compression(Compression::None);
+        let mut insert = client
             .insert_formatted_with(sql)
             .with_timeouts(Some(SEND_TIME_MAX), Some(ANSWER_TIME_MAX))
+            .with_setting("decompress", "1")
             .with_setting("insert_deduplication_token", target.token(token))
             .with_setting("insert_deduplicate", "1")
             .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1")
@@ -109,8 +111,8 @@ impl Writer {
             .with_setting("max_insert_block_size", rows_max.as_str())
             .with_setting("min_insert_block_size_rows", rows_max.as_str())
             .with_setting("min_insert_block_size_bytes", BLOCK_BYTES_MAX);
-        for part in block.parts_for(target) {
-            insert.send(Bytes::clone(part)).await.map_err(StoreError::doing(doing))?;
+        for bytes in record::blocks(block.parts_for(target)) {
+            insert.send(bytes).await.map_err(StoreError::doing(doing))?;
         }
         insert.end().await.map_err(StoreError::doing(doing))
     }

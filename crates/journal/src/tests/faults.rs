@@ -29,6 +29,7 @@ fn a_full_journal_presses_back_and_drains_and_takes_again() {
     let used = world.journal().stats().used_bytes;
     assert!(used <= settings().data_bytes_max(), "the headers of segments have their place");
     assert_eq!(world.journal().stats().refused_full, 1);
+    assert!(world.journal().is_full(), "until something goes");
     // However small the batches, boundaries and positions have their place.
     let mut delivered = 0;
     while let Some(batch) = world.next(crate::BatchLimits { bytes_max: 1, records_max: 1 }) {
@@ -37,6 +38,7 @@ fn a_full_journal_presses_back_and_drains_and_takes_again() {
         world.wait(Duration::from_secs(1));
     }
     assert_eq!(delivered, kept);
+    assert!(!world.journal().is_full());
     assert!(world.disk.counts().bytes_peak <= settings().disk_bytes_max);
     world.append(&[1; 200]).unwrap();
     assert!(world.journal().stats().disk_bytes <= settings().segment_bytes_max);

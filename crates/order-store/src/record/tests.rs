@@ -37,7 +37,8 @@ fn what_is_written_is_read_in_one_record_or_in_many() {
         let block = Block::read(&whole).unwrap();
         for bytes_max in [1, 100, 2_000] {
             let records = write(&batch, bytes_max);
-            assert!(spans < 300 || records.len() > 10);
+            let many = if bytes_max > 100 { 2 } else { 10 };
+            assert!(spans < 300 || records.len() > many, "{}", records.len());
             let longest = records.iter().map(Bytes::len).max().unwrap_or_default();
             assert!(longest < bytes_max + 400, "{longest}");
             let split = Block::read(&records).unwrap();
@@ -45,7 +46,7 @@ fn what_is_written_is_read_in_one_record_or_in_many() {
             assert_eq!(split.touched(), &batch.touched());
             for table in Table::ALL {
                 let target = Target::new(table, VERSION);
-                let bytes = |block: &Block| block.parts_for(target).concat();
+                let bytes = |block: &Block| Part::plain(block.parts_for(target));
                 assert_eq!(bytes(&split), bytes(&block), "{table:?}");
                 assert_eq!(split.count(table), block.count(table), "{table:?}");
             }
@@ -100,7 +101,7 @@ fn the_rows_of_some_tables_are_kept_and_what_they_touch() {
         assert_eq!(kept.touched(), whole.touched());
         assert_eq!(kept.targets().map(Target::table).collect::<BTreeSet<_>>(), tables);
         for target in kept.targets() {
-            assert_eq!(kept.parts_for(target).concat(), whole.parts_for(target).concat());
+            assert_eq!(Part::plain(kept.parts_for(target)), Part::plain(whole.parts_for(target)));
         }
     }
     assert!(only(&Bytes::from_static(b"\x03"), &BTreeSet::new()).is_err());

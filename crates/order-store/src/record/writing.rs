@@ -3,7 +3,10 @@
 use bytes::Bytes;
 
 use super::identity::identified;
-use super::{SECTION_HEAD_BYTES, TOUCHED_CARRIERS, TOUCHED_NAMED, TOUCHED_ORDERS, Table, VERSION};
+use super::packing::pack_if_worth;
+use super::{
+    PACKED, SECTION_HEAD_BYTES, TOUCHED_CARRIERS, TOUCHED_NAMED, TOUCHED_ORDERS, Table, VERSION,
+};
 use crate::encoded_rows::EncodedRows;
 use crate::row_binary::{TableRow, Value};
 use crate::rows::Batch;
@@ -64,6 +67,7 @@ impl Writing {
                 put(item, &mut self.open);
                 count += 1;
             }
+            self.pack(head);
             self.close(head, count);
         }
     }
@@ -75,7 +79,13 @@ impl Writing {
             let head = self.begin(table as u8);
             let room = self.bytes_max.saturating_sub(self.open.len());
             let (count, bytes) = rows.take(first, room);
-            self.open.extend_from_slice(bytes);
+            match pack_if_worth(bytes) {
+                Some(block) => {
+                    self.open[head] |= PACKED;
+                    self.open.extend_from_slice(&block);
+                }
+                None => self.open.extend_from_slice(bytes),
+            }
             first += count;
             self.close(head, u32::try_from(count).unwrap_or(u32::MAX));
         }
@@ -87,6 +97,17 @@ impl Writing {
         self.open.push(kind);
         self.open.extend_from_slice(&[0; SECTION_HEAD_BYTES - 1]);
         head
+    }
+
+    /// Packs the rows of the section that began at `head`; touched ids are read, and stay plain.
+    fn pack(&mut self, head: usize) {
+        let is_rows = Table::of_kind(self.open[head]).is_some();
+        let rows = &self.open[head + SECTION_HEAD_BYTES..];
+        if let Some(block) = is_rows.then(|| pack_if_worth(rows)).flatten() {
+            self.open.truncate(head + SECTION_HEAD_BYTES);
+            self.open[head] |= PACKED;
+            self.open.extend_from_slice(&block);
+        }
     }
 
     /// Ends the section that began at `head`, and the record if it is long enough.

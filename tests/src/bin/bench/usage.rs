@@ -21,11 +21,20 @@ pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
 
 /// The most memory that a process ever held, in MiB.
 pub(crate) fn peak_mib(pid: u32) -> Result<u64> {
+    memory_mib(pid, "VmHWM:")
+}
+
+/// The memory that a process holds, in MiB.
+pub(crate) fn resident_mib(pid: u32) -> Result<u64> {
+    memory_mib(pid, "VmRSS:")
+}
+
+fn memory_mib(pid: u32, name: &'static str) -> Result<u64> {
     let path = format!("/proc/{pid}/status");
     let text = std::fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|rest| rest.split_whitespace().next()).context("no VmHWM")?;
-    Ok(kib.parse::<u64>().context("VmHWM")? / 1024)
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let kib = line.and_then(|rest| rest.split_whitespace().next()).context(name)?;
+    Ok(kib.parse::<u64>().context(name)? / 1024)
 }
 
 /// One line on the machine.
