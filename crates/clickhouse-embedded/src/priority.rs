@@ -9,21 +9,28 @@ use std::fs;
 use std::time::Duration;
 
 use daemon::Stop;
-use rustix::process::{Pid, setpriority_process};
+use rustix::process::{Pid, getpriority_process, setpriority_process};
 
 /// What the engine calls the threads that merge and mutate.
 const MERGING: &str = "MergeMutate";
 /// How often new ones are looked for: the engine starts them once, soon after it opened.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// No thread stands farther back.
+const NICE_MAX: i32 = 19;
 /// How the kernel shows the threads of a process: a folder each.
 const THREADS: &str = "/proc/self/task";
 
-/// Lowers the threads that merge by `nice`, until the stop. 0: none is touched.
+/// Lowers the threads that merge by `nice` below the others, until the stop. 0: none is touched.
 pub(crate) async fn lower_merges(nice: u8, stop: Stop) {
+    if nice == 0 {
+        return;
+    }
+    let own = getpriority_process(None).unwrap_or_default();
+    let nice = (own + i32::from(nice)).min(NICE_MAX);
     let mut lowered = HashSet::new();
-    while nice > 0 {
+    loop {
         for thread in merging_threads().difference(&lowered).copied().collect::<Vec<_>>() {
-            match setpriority_process(Pid::from_raw(thread), i32::from(nice)) {
+            match setpriority_process(Pid::from_raw(thread), nice) {
                 Ok(()) => tracing::debug!(thread, nice, "merges step back"),
                 // It costs answers some time, and nothing else.
                 Err(error) => tracing::warn!(thread, nice, %error, "merges do not step back"),
@@ -51,8 +58,6 @@ fn merging_threads() -> HashSet<i32> {
 mod tests {
     use std::sync::mpsc::channel;
 
-    use rustix::process::getpriority_process;
-
     use super::*;
 
     #[tokio::test]
@@ -76,6 +81,6 @@ mod tests {
         let nice: Vec<i32> =
             ends.iter().map(|(tid, _)| getpriority_process(Some(*tid)).unwrap()).collect();
         let own = getpriority_process(None).unwrap();
-        assert_eq!(nice, [7, own]);
+        assert_eq!(nice, [(own + 7).min(NICE_MAX), own]);
     }
 }

@@ -138,7 +138,8 @@ mod tests {
     use super::*;
 
     fn rows(bytes: usize, period: usize) -> Vec<u8> {
-        (0..bytes).map(|at| (at % period * 7 % 251) as u8 ^ (at / 4_096) as u8).collect()
+        let byte = |at: usize| u8::try_from(at % 256).unwrap();
+        (0..bytes).map(|at| byte(at % period * 7 % 251) ^ byte(at / 4_096)).collect()
     }
 
     #[test]

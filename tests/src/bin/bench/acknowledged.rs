@@ -75,7 +75,7 @@ async fn before(store: &str, settings: &AcknowledgedSettings, payloads: &Payload
     let rate = settings.rate.unwrap_or(peak / 2.0);
     let per_second = rate / per_request as f64;
     let seconds = Duration::from_secs(settings.seconds).as_secs_f64();
-    let bodies = load::bodies(payloads, requests, (per_second * seconds).ceil() as usize);
+    let bodies = load::bodies(payloads, requests, load::whole(per_second * seconds));
     let sent = load::at_a_rate(&target, &bodies, per_second).await?;
     ensure!(sent.refused == 0, "{} requests were refused", sent.refused);
     println!("| {store}, {rate:.0} spans/s for {seconds:.0} s | {} |", sent.timing.line());

@@ -76,7 +76,7 @@ pub(crate) async fn paced(
     let target = Target { transport: Transport::Http, url: stack.otlp_http()? };
     let duration = Duration::from_secs(settings.paced_seconds);
     // Made before the clock runs: encoding them takes as much of the machine as taking them in.
-    let requests = (per_second * duration.as_secs_f64()).ceil() as usize;
+    let requests = load::whole(per_second * duration.as_secs_f64());
     let bodies = load::bodies(payloads, PACED_FROM, requests);
     let sent = load::at_a_rate(&target, &bodies, per_second).await?;
     ensure!(sent.refused == 0, "{} requests were refused", sent.refused);

@@ -221,3 +221,13 @@ pub(crate) async fn at_a_rate(target: &Target, bodies: &[Bytes], per_second: f64
 pub(crate) fn bodies(payloads: &Payloads, first: usize, count: usize) -> Vec<Bytes> {
     (first..first + count).map(|index| payloads.request(index).into()).collect()
 }
+
+/// A number of requests or bytes, rounded up.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a count of what a run sends, never negative and far below the bound"
+)]
+pub(crate) fn whole(count: f64) -> usize {
+    count.ceil() as usize
+}

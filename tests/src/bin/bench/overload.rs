@@ -70,18 +70,18 @@ async fn slow_store(settings: &OverloadSettings, payloads: &Payloads) -> Result<
     let capacity = settings.capacity as f64;
     let (rate, seconds) = (capacity / per_request, settings.seconds as f64);
     // One run below the capacity says how many bytes a span is to the store.
-    let first = load::bodies(payloads, 0, (rate * 0.5 * 5.0) as usize);
+    let first = load::bodies(payloads, 0, load::whole(rate * 0.5 * 5.0));
     let sent = load::at_a_rate(&target, &first, rate * 0.5).await?;
     crate::settled::stored(&stack).await?;
     let bytes_per_span = store.discarded().1 as f64 / (sent.taken as f64 * per_request);
-    store.takes_at_most((bytes_per_span * capacity) as u64);
+    store.takes_at_most(load::whole(bytes_per_span * capacity) as u64);
     let mut from = BODIES * 1_000;
     for (what, times, seconds) in [
         ("at 0.9 of the capacity", 0.9, seconds),
         ("at twice the capacity, until the journal is full", 2.0, 2.0 * seconds),
         ("at twice the capacity, the journal full", 2.0, seconds),
     ] {
-        let bodies = load::bodies(payloads, from, (rate * times * seconds) as usize);
+        let bodies = load::bodies(payloads, from, load::whole(rate * times * seconds));
         from += bodies.len();
         let (begun, before) = (Instant::now(), store.discarded().1);
         let sent = load::at_a_rate(&target, &bodies, rate * times).await?;
