@@ -104,6 +104,19 @@ impl ForgetfulDisk {
         self.limit(BYTES_MAX);
     }
 
+    /// Writes that found no room so far.
+    #[must_use]
+    pub fn refused_writes(&self) -> u64 {
+        self.image().refused()
+    }
+
+    /// Bytes that there is room for.
+    #[must_use]
+    pub fn left_bytes(&self) -> u64 {
+        let (taken, there_are) = self.image().room();
+        there_are.saturating_sub(taken) * pages::PAGE_BYTES
+    }
+
     /// Bytes that files take.
     #[must_use]
     pub fn taken_bytes(&self) -> u64 {

@@ -66,6 +66,7 @@ pub(super) struct Image {
     last: u64,
     pages: u64,
     pages_max: u64,
+    refused: u64,
 }
 
 type Done<T> = Result<T, Errno>;
@@ -89,7 +90,13 @@ impl Image {
             last: ROOT,
             pages: 0,
             pages_max: bytes_max / PAGE_BYTES,
+            refused: 0,
         }
+    }
+
+    /// Writes that found no room.
+    pub(super) const fn refused(&self) -> u64 {
+        self.refused
     }
 
     /// Pages that files take, and that there are.
@@ -259,6 +266,7 @@ impl Image {
         let Body::File(pages) = &mut node.body else { return Err(Errno::ISDIR) };
         let more = pages.more_for(offset, bytes.len());
         if more > 0 && taken + more > there_are {
+            self.refused += 1;
             return Err(Errno::NOSPC);
         }
         node.modified_at = now;
