@@ -104,6 +104,24 @@ impl ForgetfulDisk {
         self.limit(BYTES_MAX);
     }
 
+    /// Lets the disk die right after so many writes to files whose name begins so, for a kill at a
+    /// point that chance would hardly hit: from then on nothing changes on it, and every attempt
+    /// fails with `EIO`.
+    pub fn die_after(&self, name: &str, writes: usize) {
+        self.image().die_after(name, writes);
+    }
+
+    /// Whether that has come.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.image().is_dead()
+    }
+
+    /// Lets it go on; the programs that saw it fail should have been killed.
+    pub fn revive(&self) {
+        self.image().revive();
+    }
+
     /// Writes that found no room so far.
     #[must_use]
     pub fn refused_writes(&self) -> u64 {

@@ -39,21 +39,19 @@ async fn main() -> Result<()> {
     let Args { kills, seed, senders, outages, disks_only, programs_only } = Args::parse();
     let seed = seed.unwrap_or_else(rand::random);
     println!("seed {seed} (set WAYBILL_SEED to repeat)");
-    let mut faults = Vec::new();
-    if !disks_only {
-        faults.extend(Fault::OF_PROGRAMS);
-    }
+    let counted = if disks_only { Vec::new() } else { Fault::OF_PROGRAMS.to_vec() };
+    let mut merging = counted.clone();
     let impossible = ForgetfulDisk::is_impossible().filter(|_| !programs_only);
     if let Some(why) = &impossible {
         eprintln!("NO POWER IS LOST AND NO DISK IS FULL in this run: {why}");
     }
     let forgetful = !programs_only && impossible.is_none();
     if forgetful {
-        faults.extend(Fault::OF_DISKS);
+        merging.extend(Fault::OF_DISKS);
     }
     let outages = outages.into_iter().map(Duration::from_secs).collect();
     let lingers = TAKEN_OVER_AFTER;
-    let plan = Plan { seed, kills, senders, faults, forgetful, outages, lingers };
+    let plan = Plan { seed, kills, senders, counted, merging, forgetful, outages, lingers };
     let mut told = 0;
     let report = run(plan, |report| {
         let killed = report.kills();

@@ -22,6 +22,8 @@ use crate::wait::{Look, until};
 const FULL_DEADLINE: Duration = Duration::from_secs(60);
 /// Room that a disk has left when it is about to be full, bytes.
 const LAST_BYTES_MAX: u64 = 2 << 20;
+/// Room with which it is.
+const FULL_BYTES: u64 = 4_096;
 
 /// What is done to the programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -234,12 +236,15 @@ impl Breaking {
         let disks = self.disks.as_ref().context("there are disks that can be full")?;
         let disk = which(disks);
         let before = disk.refused_writes();
-        disk.leave(left);
         self.control.flood.store(true, Ordering::SeqCst);
-        let full = until("the disk to be full", FULL_DEADLINE, || async {
+        let mut left = left;
+        let full = until("the disk to be full", FULL_DEADLINE, || {
+            // Files that are removed give their room to whatever else lies on that disk.
+            disk.leave(left.min(disk.left_bytes()));
+            left -= left / 16;
             // The engine asks for the room that it needs, and writes nothing when there is none.
-            let is_full = disk.refused_writes() > before || disk.left_bytes() < LAST_BYTES_MAX / 2;
-            Ok(if is_full { Look::Yes(()) } else { Look::NotYet(disk.left_bytes().to_string()) })
+            let is_full = disk.refused_writes() > before || left < FULL_BYTES;
+            async move { Ok(if is_full { Look::Yes(()) } else { Look::NotYet(left.to_string()) }) }
         });
         full.await?;
         sleep(Duration::from_millis(self.rng.random_range(50..3_000))).await;

@@ -1,6 +1,7 @@
 //! A client that repeats each request until it is acknowledged, as the specification of OTLP wants
 //! it, and tells the oracle.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -53,11 +54,17 @@ pub(super) struct Control {
     pub(super) open: AtomicUsize,
     pub(super) round: AtomicUsize,
     sent: Mutex<Sent>,
+    /// The rounds in which everything was counted.
+    counted: Mutex<BTreeSet<usize>>,
 }
 
 impl Control {
     pub(super) fn sent(&self) -> MutexGuard<'_, Sent> {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn counted(&self) -> MutexGuard<'_, BTreeSet<usize>> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

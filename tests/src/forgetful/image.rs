@@ -2,11 +2,11 @@
 //!
 //! Pure: no kernel, no clock. Numbers are inodes, as FUSE names files.
 
+mod disk;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 
-use rand::prelude::*;
-use rand::rngs::StdRng;
 use rustix::io::Errno;
 
 use super::pages::{PAGE_BYTES, Pages, Unsynced};
@@ -33,6 +33,8 @@ pub(super) struct Node {
     pub(super) links: u32,
     /// Last change of the bytes, nanoseconds since 1970.
     pub(super) modified_at: i64,
+    /// The name that it was made under.
+    name: String,
     /// Names that the kernel remembers; a file without a name lives on while there are any.
     lookups: u64,
 }
@@ -67,6 +69,19 @@ pub(super) struct Image {
     pages: u64,
     pages_max: u64,
     refused: u64,
+    fate: Fate,
+}
+
+/// Whether the disk goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Fate {
+    Lives,
+    /// It dies with the last of so many writes to files whose name begins so.
+    Dies {
+        name: String,
+        writes: usize,
+    },
+    Dead,
 }
 
 type Done<T> = Result<T, Errno>;
@@ -80,6 +95,7 @@ impl Image {
             gid: rustix::process::getgid().as_raw(),
             links: 1,
             modified_at: 0,
+            name: String::new(),
             lookups: 0,
         };
         Self {
@@ -91,6 +107,35 @@ impl Image {
             pages: 0,
             pages_max: bytes_max / PAGE_BYTES,
             refused: 0,
+            fate: Fate::Lives,
+        }
+    }
+
+    /// Lets the disk die right after so many writes to files whose name begins so: from then on
+    /// nothing changes on it any more.
+    pub(super) fn die_after(&mut self, name: &str, writes: usize) {
+        self.fate = Fate::Dies { name: name.to_owned(), writes };
+    }
+
+    pub(super) fn is_dead(&self) -> bool {
+        self.fate == Fate::Dead
+    }
+
+    pub(super) fn revive(&mut self) {
+        self.fate = Fate::Lives;
+    }
+
+    fn lives(&self) -> Done<()> {
+        if self.is_dead() { Err(Errno::IO) } else { Ok(()) }
+    }
+
+    fn was_written(&mut self, inode: u64) {
+        let Fate::Dies { name, writes } = &mut self.fate else { return };
+        if self.seen.get(&inode).is_some_and(|node| node.name.starts_with(name.as_str())) {
+            *writes -= 1;
+            if *writes == 0 {
+                self.fate = Fate::Dead;
+            }
         }
     }
 
@@ -125,6 +170,7 @@ impl Image {
 
     /// The names in a folder, about to change.
     fn names(&mut self, inode: u64) -> Done<&mut BTreeMap<OsString, u64>> {
+        self.lives()?;
         self.uncommitted.insert(inode);
         match &mut self.node_mut(inode)?.body {
             Body::Folder(names) => Ok(names),
@@ -167,19 +213,22 @@ impl Image {
         (mode, uid, gid): (u16, u32, u32),
         now: i64,
     ) -> Done<u64> {
+        self.lives()?;
         if self.folder(folder)?.contains_key(name) {
             return Err(Errno::EXIST);
         }
         self.last += 1;
         let inode = self.last;
         self.names(folder)?.insert(name.to_owned(), inode);
-        let node = Node { body, mode, uid, gid, links: 1, modified_at: now, lookups: 0 };
+        let own = name.to_string_lossy().into_owned();
+        let node = Node { body, mode, uid, gid, links: 1, modified_at: now, name: own, lookups: 0 };
         self.seen.insert(inode, node);
         self.uncommitted.insert(inode);
         Ok(inode)
     }
 
     pub(super) fn link(&mut self, inode: u64, (folder, name): (u64, &OsStr)) -> Done<()> {
+        self.lives()?;
         if self.folder(folder)?.contains_key(name) {
             return Err(Errno::EXIST);
         }
@@ -221,6 +270,7 @@ impl Image {
         (new_folder, new_name): (u64, &OsStr),
         how: Rename,
     ) -> Done<()> {
+        self.lives()?;
         let inode = self.find(folder, name)?;
         let other = self.find(new_folder, new_name).ok();
         match (how, other) {
@@ -248,6 +298,7 @@ impl Image {
 
     /// Changes what is not its bytes.
     pub(super) fn change(&mut self, inode: u64, change: impl FnOnce(&mut Node)) -> Done<()> {
+        self.lives()?;
         change(self.node_mut(inode)?);
         self.uncommitted.insert(inode);
         Ok(())
@@ -261,6 +312,7 @@ impl Image {
     }
 
     pub(super) fn write(&mut self, inode: u64, offset: u64, bytes: &[u8], now: i64) -> Done<()> {
+        self.lives()?;
         let (taken, there_are) = self.room();
         let node = self.seen.get_mut(&inode).ok_or(Errno::NOENT)?;
         let Body::File(pages) = &mut node.body else { return Err(Errno::ISDIR) };
@@ -272,10 +324,12 @@ impl Image {
         node.modified_at = now;
         pages.write(offset, bytes, self.unsynced.entry(inode).or_default());
         self.pages += more;
+        self.was_written(inode);
         Ok(())
     }
 
     pub(super) fn set_length(&mut self, inode: u64, length: u64, now: i64) -> Done<()> {
+        self.lives()?;
         let node = self.seen.get_mut(&inode).ok_or(Errno::NOENT)?;
         let Body::File(pages) = &mut node.body else { return Err(Errno::ISDIR) };
         node.modified_at = now;
@@ -284,73 +338,6 @@ impl Image {
         self.pages = self.pages + pages.count() - before;
         self.uncommitted.insert(inode);
         Ok(())
-    }
-
-    /// The file system's own journal reaches the disk: every change of names and attributes so far,
-    /// of whatever file. The bytes of files stay what they were there: none of a new one.
-    pub(super) fn commit(&mut self) {
-        for inode in std::mem::take(&mut self.uncommitted) {
-            let Some(seen) = self.seen.get(&inode).filter(|node| node.links > 0) else {
-                self.disk.remove(&inode);
-                continue;
-            };
-            let body = match (&seen.body, self.disk.remove(&inode).map(|node| node.body)) {
-                (Body::File(_), Some(Body::File(mut pages))) => {
-                    if let Some(unsynced) = self.unsynced.get_mut(&inode) {
-                        pages.commit(unsynced);
-                    }
-                    Body::File(pages)
-                }
-                (Body::File(_), _) => Body::File(Pages::default()),
-                (body, _) => body.clone(),
-            };
-            let Node { mode, uid, gid, links, modified_at, .. } = *seen;
-            let node = Node { body, mode, uid, gid, links, modified_at, lookups: 0 };
-            self.disk.insert(inode, node);
-        }
-    }
-
-    /// `fsync` of a file: its bytes, and a commit. Of a folder: a commit.
-    pub(super) fn sync(&mut self, inode: u64) -> Done<()> {
-        self.commit();
-        let Some(unsynced) = self.unsynced.get_mut(&inode) else { return Ok(()) };
-        if let Some(Node { body: Body::File(seen), .. }) = self.seen.get(&inode)
-            && let Some(Node { body: Body::File(pages), .. }) = self.disk.get_mut(&inode)
-        {
-            pages.sync(seen, unsynced);
-        }
-        self.unsynced.remove(&inode);
-        Ok(())
-    }
-
-    /// Power is lost: what was not synced is gone, but for what the kernel had happened to write by
-    /// itself: perhaps a commit, perhaps some of the pages.
-    pub(super) fn lose_power(&mut self, rng: &mut StdRng) {
-        if rng.random_bool(0.5) {
-            self.commit();
-        }
-        let written = if rng.random_bool(0.5) { 0.0 } else { rng.random_range(0.0..1.0) };
-        let mut inodes: Vec<&u64> = self.unsynced.keys().collect();
-        inodes.sort_unstable();
-        for inode in inodes {
-            let seen = self.seen.get(inode);
-            if let Some(Node { body: Body::File(seen), .. }) = seen
-                && let Some(Node { body: Body::File(pages), .. }) = self.disk.get_mut(inode)
-            {
-                pages.write_back(seen, &self.unsynced[inode], || rng.random_bool(written));
-            }
-        }
-        self.forget_the_rest();
-    }
-
-    /// What programs see is what the disk holds.
-    pub(super) fn forget_the_rest(&mut self) {
-        self.unsynced.clear();
-        self.uncommitted.clear();
-        self.seen = self.disk.clone();
-        let count =
-            |node: &Node| if let Body::File(pages) = &node.body { pages.count() } else { 0 };
-        self.pages = self.seen.values().map(count).sum();
     }
 }
 

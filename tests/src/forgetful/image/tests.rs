@@ -1,5 +1,8 @@
 use std::ffi::OsStr;
 
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
 use super::*;
 
 const NOW: i64 = 1;
