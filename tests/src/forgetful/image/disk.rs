@@ -8,7 +8,7 @@ use super::{Body, Done, Image, Node, Pages};
 impl Image {
     /// The file system's own journal reaches the disk: every change of names and attributes so far,
     /// of whatever file. The bytes of files stay what they were there: none of a new one.
-    pub(super) fn commit(&mut self) {
+    pub(in super::super) fn commit(&mut self) {
         for inode in std::mem::take(&mut self.uncommitted) {
             let Some(seen) = self.seen.get(&inode).filter(|node| node.links > 0) else {
                 self.disk.remove(&inode);
@@ -32,7 +32,7 @@ impl Image {
     }
 
     /// `fsync` of a file: its bytes, and a commit. Of a folder: a commit.
-    pub(super) fn sync(&mut self, inode: u64) -> Done<()> {
+    pub(in super::super) fn sync(&mut self, inode: u64) -> Done<()> {
         self.lives()?;
         self.commit();
         let Some(unsynced) = self.unsynced.get_mut(&inode) else { return Ok(()) };
@@ -47,7 +47,7 @@ impl Image {
 
     /// Power is lost: what was not synced is gone, but for what the kernel had happened to write by
     /// itself: perhaps a commit, perhaps some of the pages.
-    pub(super) fn lose_power(&mut self, rng: &mut StdRng) {
+    pub(in super::super) fn lose_power(&mut self, rng: &mut StdRng) {
         if rng.random_bool(0.5) {
             self.commit();
         }
@@ -66,7 +66,7 @@ impl Image {
     }
 
     /// What programs see is what the disk holds.
-    pub(super) fn forget_the_rest(&mut self) {
+    pub(in super::super) fn forget_the_rest(&mut self) {
         self.unsynced.clear();
         self.uncommitted.clear();
         self.seen = self.disk.clone();
