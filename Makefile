@@ -52,7 +52,7 @@ bench-scale: engine ## Fill a store with up to 100 M spans and measure it; SCALE
 	target/release/bench-scale $(BENCH_SCALE_ARGS)
 
 .PHONY: crash
-crash: engine ## Kill collector and engine 500 times under load and count every span; CRASH_KILLS sets how often
+crash: engine ## Kill collector and engine 500 times, lose power, fill disks, look for all that was acknowledged; CRASH_KILLS sets how often
 	cargo build --release --locked --bin clickhouse-embedded --bin collector --bin crash
 	target/release/crash $(CRASH_ARGS)
 

@@ -1,38 +1,54 @@
 //! The crash harness: senders that remember what was acknowledged, programs that are killed, frozen
-//! and cut off at random, and a count of every span at the end.
+//! and cut off at random, disks that are full or forget; then everything is looked for.
+//!
+//! A run is made of rounds. In every other one the tables do not merge: what our own repeats stored
+//! twice cannot fold before it is counted. In the others they merge, merges meet the faults, too,
+//! and power is lost. A store that lost power has forgotten what it knew of the last repeats
+//! (ClickHouse does not sync its log of deduplication), and takes them again: they are rows of one
+//! identity, once for every reader and twice until they merge.
 
+mod breaking;
 mod cutter;
+mod report;
 mod sender;
+mod sent;
 mod verdict;
 
-use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use cutter::Cutter;
+use anyhow::Result;
 use rand::prelude::*;
 use rand::rngs::StdRng;
-use rustix::process::Signal;
-use sender::{Sender, Sent};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+pub use breaking::Fault;
+use breaking::{Breaking, Disks};
+use cutter::Cutter;
+pub use report::Report;
+use sender::{Control, Sender};
+use verdict::Store;
+
 use crate::folder::Folder;
+use crate::forgetful::ForgetfulDisk;
 use crate::parts::Part;
 use crate::stack::{Ports, Stack};
 use crate::wait::{Look, until};
 
 /// The smallest journal that the collector takes, so that a short outage fills it.
 const JOURNAL_BYTES: &str = "33554432";
-/// How long an outage lasts at most until the journal presses back.
-const FULL_DEADLINE: Duration = Duration::from_secs(30);
-/// How long everything may take to be stored and derived at the end.
-const SETTLED_DEADLINE: Duration = Duration::from_secs(180);
+/// How long everything may take to be stored and derived at the end of a round.
+const SETTLED_DEADLINE: Duration = Duration::from_secs(240);
+/// Programs killed in a round: so few that nobody wants for merges.
+const ROUND_KILLS: usize = 20;
+/// A stitcher that fell silent this long ago has been taken over (`SILENT_AFTER_MS` of the sweep,
+/// and the pause between two sweeps): whatever a takeover changes has changed by then.
+pub const TAKEN_OVER_AFTER: Duration = Duration::from_secs(75);
 
 /// What to do.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     /// Decides every fault.
     pub seed: u64,
@@ -40,285 +56,149 @@ pub struct Plan {
     pub kills: usize,
     /// Clients that send at the same time, one request after the other.
     pub senders: usize,
+    /// The faults of rounds in which what is stored twice is counted, at random; no such rounds
+    /// without any. No power is lost in them.
+    pub counted: Vec<Fault>,
+    /// The faults of rounds in which tables merge, likewise.
+    pub merging: Vec<Fault>,
+    /// Whether journal and store lie on disks that forget.
+    pub forgetful: bool,
+    /// Long outages of the store, spread over the run.
+    pub outages: Vec<Duration>,
+    /// How long the stack is left alone before the verdict. What it should hold by then is compared
+    /// with what was sent; what it does later must change none of it.
+    pub lingers: Duration,
 }
 
-/// What happened.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Report {
-    /// Collectors killed.
-    pub collector_kills: usize,
-    /// Engines killed.
-    pub engine_kills: usize,
-    /// Collectors told to stop, and started again.
-    pub stops: usize,
-    /// Times that the engine stood still.
-    pub freezes: usize,
-    /// Connections to the engine cut after it had done what it was asked.
-    pub lost_answers: usize,
-    /// Connections to the engine cut in the middle of a request.
-    pub cut_requests: usize,
-    /// Times that the journal was full.
-    pub full_journals: usize,
-    /// Requests acknowledged.
-    pub requests: usize,
-    /// Spans of them.
-    pub spans: usize,
-    /// Requests that were sent more than once, because no answer came or one that says "later".
-    pub repeated_requests: usize,
-    /// Spans acknowledged and not in the store.
-    pub lost: usize,
-    /// Spans more than once in the folding view.
-    pub doubled: usize,
-    /// Spans sent once, and more than once in the table before it folds.
-    pub doubled_by_us: usize,
-    /// Orders acknowledged, and how many of them the board counts.
-    pub orders: (usize, usize),
-    /// What conservation says.
-    pub difference: i64,
-    /// How long it took.
-    pub took: Duration,
-}
-
-impl Report {
-    /// Whether every acknowledged span is there once, and every order counted.
-    #[must_use]
-    pub fn is_clean(&self) -> bool {
-        let wrong = self.lost + self.doubled + self.doubled_by_us;
-        wrong == 0 && self.difference == 0 && self.orders.0 == self.orders.1
-    }
-
-    fn kills(&self) -> usize {
-        self.collector_kills + self.engine_kills
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (what, figure) in [
-            ("collector killed", self.collector_kills),
-            ("engine killed", self.engine_kills),
-            ("collector stopped and started", self.stops),
-            ("engine frozen", self.freezes),
-            ("answer of the store lost after commit", self.lost_answers),
-            ("request to the store cut", self.cut_requests),
-            ("journal full", self.full_journals),
-            ("requests acknowledged", self.requests),
-            ("of these sent more than once", self.repeated_requests),
-            ("spans acknowledged", self.spans),
-            ("spans lost", self.lost),
-            ("spans doubled for readers", self.doubled),
-            ("spans doubled by our own repeats", self.doubled_by_us),
-            ("orders acknowledged", self.orders.0),
-            ("orders on the board", self.orders.1),
-        ] {
-            writeln!(out, "| {what} | {figure} |")?;
-        }
-        writeln!(out, "| conservation difference | {} |", self.difference)?;
-        writeln!(out, "| took | {} s |", self.took.as_secs())
-    }
-}
-
-/// What is done to the programs.
-#[derive(Debug, Clone, Copy)]
-enum Fault {
-    KillCollector,
-    KillEngine,
-    KillBoth,
-    StopCollector,
-    Freeze,
-    LoseAnswers,
-    CutRequests,
-    FillJournal,
-}
-
-/// The faults, the frequent ones often.
-const FAULTS: [Fault; 14] = [
-    Fault::KillCollector,
-    Fault::KillCollector,
-    Fault::KillCollector,
-    Fault::KillCollector,
-    Fault::KillEngine,
-    Fault::KillEngine,
-    Fault::KillEngine,
-    Fault::KillBoth,
-    Fault::StopCollector,
-    Fault::Freeze,
-    Fault::LoseAnswers,
-    Fault::LoseAnswers,
-    Fault::CutRequests,
-    Fault::FillJournal,
-];
-
-/// Sends and breaks until so many programs were killed, then counts.
+/// Sends and breaks until so many programs were killed, then looks for everything.
 ///
 /// # Errors
 /// A program does not start, ends by itself, or what was sent is not stored in time.
 pub async fn run(plan: Plan, mut told: impl FnMut(&Report)) -> Result<Report> {
     let begun = Instant::now();
     let mut rng = StdRng::seed_from_u64(plan.seed);
-    let mut stack = Stack::new(Folder::private()?, Ports::Free)?;
+    let folder = Folder::private()?;
+    let disk = |name: &str| ForgetfulDisk::mount(folder.path().join(name));
+    let disks = if plan.forgetful {
+        Some(Disks { journal: disk("journal")?, store: disk("store")? })
+    } else {
+        None
+    };
+    let mut stack = Stack::new(folder, Ports::Free)?;
     stack.start_part(Part::Engine).await?;
     let cutter = Cutter::start(stack.url(Part::Engine)?).await?;
     stack.reach_store_through(cutter.url());
     stack.extra(Part::Collector, &["--journal-bytes-max", JOURNAL_BYTES]);
     stack.start_part(Part::Collector).await?;
 
-    let is_over = Arc::new(AtomicBool::new(false));
+    let control = Arc::new(Control::default());
     let mut senders = JoinSet::new();
-    let flood = Arc::new(AtomicBool::new(false));
     for number in 0..plan.senders {
         let sender = Sender {
             otlp_http: stack.otlp_http()?,
             seed: rng.random(),
             number,
-            is_over: Arc::clone(&is_over),
-            flood: Arc::clone(&flood),
+            control: Arc::clone(&control),
         };
         senders.spawn(sender.run());
     }
-    let mut breaking = Breaking { stack, cutter, flood, rng, report: Report::default() };
-    while breaking.report.kills() < plan.kills {
-        sleep(Duration::from_millis(breaking.rng.random_range(20..900))).await;
-        breaking.fault().await?;
-        told(&breaking.report);
-    }
-    is_over.store(true, Ordering::Relaxed);
-    let mut sent = Sent::default();
+    let mut breaking = Breaking { stack, disks, cutter, control, rng, report: Report::default() };
+    breaking.rounds(&plan, &mut told).await?;
+    breaking.control.is_over.store(true, Ordering::SeqCst);
     while let Some(done) = senders.join_next().await {
-        sent.append(done??);
+        done??;
     }
-    let Breaking { mut stack, mut report, .. } = breaking;
-    settled(&stack).await?;
+    let Breaking { mut stack, disks, control, mut report, .. } = breaking;
     stack.must_run()?;
-    verdict::count(&stack.url(Part::Engine)?, &sent, &mut report).await?;
+    let store = Store::of(&stack)?;
+    sleep(plan.lingers).await;
+    let sent = std::mem::take(&mut *control.sent());
+    let counted = control.counted().clone();
+    store.count(&sent, &counted, &mut report).await?;
+    let wrong = store.wrong_orders(&sent).await?;
+    report.wrong_orders = wrong.len();
+    wrong.into_iter().for_each(|finding| report.quote(finding));
+    store.derive_again(&stack, &mut report).await?;
     report.took = begun.elapsed();
     if report.is_clean() {
+        stack.stop().await?;
+        drop(disks);
         stack.finish().await?;
     }
     Ok(report)
 }
 
-struct Breaking {
-    stack: Stack,
-    cutter: Cutter,
-    flood: Arc<AtomicBool>,
-    rng: StdRng,
-    report: Report,
-}
-
 impl Breaking {
-    async fn fault(&mut self) -> Result<()> {
-        // All that is meant to run does.
-        self.stack.must_run()?;
-        match *FAULTS.choose(&mut self.rng).context("there are faults")? {
-            Fault::KillCollector => self.kill_collector().await?,
-            Fault::KillEngine => self.kill_engine().await?,
-            Fault::KillBoth => {
-                self.stack.kill_part(Part::Engine).await?;
-                self.report.engine_kills += 1;
-                self.kill_collector().await?;
-                self.pause().await;
-                self.stack.launch(Part::Engine).await?;
-            }
-            Fault::StopCollector => {
-                let stopped = self.stack.stop_part(Part::Collector).await?;
-                if !stopped.status.success() {
-                    bail!("the collector stopped with {}", stopped.status);
+    async fn rounds(&mut self, plan: &Plan, told: &mut impl FnMut(&Report)) -> Result<()> {
+        let store = Store::of(&self.stack)?;
+        let every = plan.kills / (plan.outages.len() + 1);
+        let mut outages = plan.outages.iter().zip(1..);
+        let mut outage = outages.next();
+        let mut round = 0;
+        while self.report.kills() < plan.kills {
+            round += 1;
+            let counts = !plan.counted.is_empty() && (plan.merging.is_empty() || round % 2 == 1);
+            let faults = if counts { &plan.counted } else { &plan.merging };
+            store.let_merge(!counts).await?;
+            self.control.round.store(round, Ordering::SeqCst);
+            self.control.paused.store(false, Ordering::SeqCst);
+            let goal = (self.report.kills() + ROUND_KILLS).min(plan.kills);
+            while self.report.kills() < goal {
+                sleep(Duration::from_millis(self.rng.random_range(20..900))).await;
+                if let Some((lasts, number)) = outage
+                    && self.report.kills() >= number * every
+                {
+                    self.outage(*lasts).await?;
+                    outage = outages.next();
                 }
-                self.report.stops += 1;
-                self.stack.launch(Part::Collector).await?;
+                self.fault(faults).await?;
+                told(&self.report);
             }
-            Fault::Freeze => {
-                self.stack.process(Part::Engine)?.signal(Signal::STOP)?;
-                sleep(Duration::from_millis(self.rng.random_range(200..4_000))).await;
-                // Perhaps nobody waits for it any more when it goes on.
-                if self.rng.random_bool(0.5) {
-                    self.kill_collector().await?;
-                }
-                self.stack.process(Part::Engine)?.signal(Signal::CONT)?;
-                self.report.freezes += 1;
+            self.settled(&store).await?;
+            if counts {
+                let control = Arc::clone(&self.control);
+                let sent = std::mem::take(&mut *control.sent());
+                store.count_round(&sent, round, &mut self.report).await?;
+                *control.sent() = sent;
+                control.counted().insert(round);
             }
-            Fault::LoseAnswers => {
-                let before = self.cutter.lost_answers();
-                self.cutter.lose_answers(self.rng.random_range(1..6));
-                self.pause().await;
-                self.report.lost_answers += self.cutter.lost_answers() - before;
-            }
-            Fault::CutRequests => {
-                let before = self.cutter.cut_requests();
-                self.cutter.cut_requests_after(self.rng.random_range(1..20_000));
-                self.pause().await;
-                self.cutter.cut_no_requests();
-                self.report.cut_requests += self.cutter.cut_requests() - before;
-            }
-            Fault::FillJournal => self.fill_journal().await?,
         }
-        Ok(())
+        store.let_merge(true).await
     }
 
-    async fn kill_collector(&mut self) -> Result<()> {
-        self.stack.kill_part(Part::Collector).await?;
-        self.report.collector_kills += 1;
-        if self.rng.random_bool(0.3) {
-            self.pause().await;
-        }
-        self.stack.launch(Part::Collector).await
-    }
-
-    async fn kill_engine(&mut self) -> Result<()> {
-        self.stack.kill_part(Part::Engine).await?;
-        self.report.engine_kills += 1;
-        if self.rng.random_bool(0.5) {
-            self.pause().await;
-        }
-        self.stack.launch(Part::Engine).await
-    }
-
-    /// The store away for as long as the journal lasts under large requests.
-    async fn fill_journal(&mut self) -> Result<()> {
-        self.stack.kill_part(Part::Engine).await?;
-        self.report.engine_kills += 1;
-        self.flood.store(true, Ordering::Relaxed);
-        let url = format!("{}/readyz", self.stack.url(Part::Collector)?);
-        let client = self.stack.client().clone();
-        let full = until("the journal to be full", FULL_DEADLINE, || async {
-            let Ok(answer) = client.get(&url).send().await else {
+    /// Lets nobody send, and waits until everything acknowledged is stored and every order derived
+    /// from it. Orders that are still wrong at the deadline are left to the verdict.
+    async fn settled(&mut self, store: &Store) -> Result<()> {
+        self.control.paused.store(true, Ordering::SeqCst);
+        let url = format!("{}/metrics", self.stack.url(Part::Collector)?);
+        let well = [
+            "waybill_collector_unsent_records 0\n",
+            "waybill_collector_stitch_pending 0\n",
+            "waybill_collector_conservation_difference 0\n",
+        ];
+        let stack = &self.stack;
+        let control = Arc::clone(&self.control);
+        let stored = until("everything to be stored", SETTLED_DEADLINE, || async {
+            let open = control.open.load(Ordering::SeqCst);
+            if open > 0 {
+                return Ok(Look::NotYet(format!("{open} requests are open")));
+            }
+            let Ok(answer) = stack.client().get(&url).send().await else {
                 return Ok(Look::NotYet("no answer".to_owned()));
             };
-            let text = answer.text().await.unwrap_or_default();
-            let full = text.starts_with("journal: full");
-            Ok(if full { Look::Yes(()) } else { Look::NotYet(text) })
+            let page = answer.text().await?;
+            let missing: Vec<&str> = well.into_iter().filter(|line| !page.contains(line)).collect();
+            Ok(if missing.is_empty() { Look::Yes(()) } else { Look::NotYet(missing.concat()) })
         });
-        full.await?;
-        self.report.full_journals += 1;
-        self.flood.store(false, Ordering::Relaxed);
-        if self.rng.random_bool(0.5) {
-            self.kill_collector().await?;
-        }
-        self.stack.launch(Part::Engine).await
+        stored.await?;
+        let sent = std::mem::take(&mut *control.sent());
+        let derived = until("every order to be derived", SETTLED_DEADLINE, || async {
+            let wrong = store.wrong_orders(&sent).await?;
+            Ok(if wrong.is_empty() { Look::Yes(()) } else { Look::NotYet(wrong.join("\n")) })
+        });
+        // What is wrong stays so, and is counted at the end.
+        let _ = derived.await;
+        *control.sent() = sent;
+        Ok(())
     }
-
-    async fn pause(&mut self) {
-        sleep(Duration::from_millis(self.rng.random_range(50..2_000))).await;
-    }
-}
-
-/// Waits until the journal is empty and everything touched is derived.
-async fn settled(stack: &Stack) -> Result<()> {
-    let url = format!("{}/metrics", stack.url(Part::Collector)?);
-    let well = [
-        "waybill_collector_unsent_records 0\n",
-        "waybill_collector_stitch_pending 0\n",
-        "waybill_collector_conservation_difference 0\n",
-    ];
-    until("everything to be stored and derived", SETTLED_DEADLINE, || async {
-        let Ok(answer) = stack.client().get(&url).send().await else {
-            return Ok(Look::NotYet("no answer".to_owned()));
-        };
-        let page = answer.text().await?;
-        let missing: Vec<&str> = well.into_iter().filter(|line| !page.contains(line)).collect();
-        Ok(if missing.is_empty() { Look::Yes(()) } else { Look::NotYet(missing.concat()) })
-    })
-    .await?;
-    Ok(())
 }

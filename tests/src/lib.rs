@@ -11,6 +11,7 @@ pub mod folder;
 pub mod programs;
 pub mod process;
 pub mod parts;
+pub mod forgetful;
 pub mod stack;
 pub mod otlp;
 pub mod relay;

@@ -1,6 +1,7 @@
 //! The engine of this process: opened once on its folder, connections as cheap as a query.
 
 pub(crate) mod folder;
+pub(crate) mod deduplication;
 pub(crate) mod library;
 pub(crate) mod catalogue;
 

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
+use super::deduplication;
+
 /// The file whose lock says whose the folder is; it holds the process id.
 const LOCK_FILE: &str = "waybill.lock";
 
@@ -54,6 +56,13 @@ impl Folder {
         let path = path.canonicalize().map_err(io)?;
         let lock = lock(&path)?;
         prepare(&path).map_err(io)?;
+        let gone = deduplication::mend(&path).map_err(io)?;
+        if gone > 0 {
+            tracing::warn!(
+                notes = gone,
+                "the engine had noted inserts that it never did; they may be done now"
+            );
+        }
         Ok(Self { path, _lock: lock })
     }
 
