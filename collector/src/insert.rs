@@ -1,27 +1,28 @@
 //! From the journal to the store: batches are inserted under their own names until the store has
-//! them, and only then confirmed.
+//! them, and only then confirmed. A batch that the store refuses for its data or its size is halved
+//! again and again, and a record that it refuses by itself is set aside.
 //!
 //! An idle inserter takes the first record at once, and what is appended while inserts are in
 //! flight forms the next batch. After a small insert of several records it pauses a while, so that
 //! small requests of many clients become few inserts: one costs the store much the same whatever
 //! its size. Nobody waits for it: requests are answered by the journal.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Display;
-use std::fs::File;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use daemon::log;
 use journal::{Batch, BatchLimits, Batches, Journal, ReadError};
-use order_store::record::BadRecord;
-use order_store::{Block, StoreError, Writer};
+use order_store::record::{self, BadRecord, Table, Target};
+use order_store::{Block, Fault, StoreError, Writer};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::metrics::CollectorMetrics;
+use crate::set_aside::SetAside;
 use crate::settings::InsertSettings;
 use crate::stitch::Mailbox;
 use crate::store_watch::StoreWatch;
@@ -32,8 +33,9 @@ const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// Tries after which it is believed that the data is at fault.
 const REFUSALS_MAX: u32 = 4;
-/// Refused records that are kept; with more the batch waits, and presses back in the end.
-const SET_ASIDE_MAX: usize = 1_000;
+/// Tries after which a batch for which the store has no memory is halved: some ten seconds, in
+/// which other statements may have ended.
+const MEMORY_TRIES_MAX: u32 = 10;
 
 /// A smaller insert of several records is followed by a pause.
 const SMALL_ROWS: u64 = 1_000;
@@ -49,7 +51,7 @@ pub struct Inserter {
     writer: Writer,
     settings: InsertSettings,
     /// Where records lie that the store refuses for good.
-    refused: PathBuf,
+    refused: SetAside,
     mailbox: Arc<Mailbox>,
     metrics: CollectorMetrics,
     store: StoreWatch,
@@ -76,7 +78,7 @@ impl Inserter {
         journal: Journal,
         writer: Writer,
         settings: InsertSettings,
-        refused: PathBuf,
+        refused: SetAside,
         mailbox: Arc<Mailbox>,
         metrics: CollectorMetrics,
         store: StoreWatch,
@@ -121,10 +123,11 @@ impl Inserter {
         let age = SystemTime::now().duration_since(batch.oldest_at).unwrap_or_default();
         let since =
             std::time::Instant::now().checked_sub(age).unwrap_or_else(std::time::Instant::now);
-        if self.insert(&block, &batch.id).await.is_ok() {
-            self.stored(&block, since);
-        } else {
-            self.insert_each(&batch, since).await?;
+        let targets: Vec<Target> = block.targets().collect();
+        let refused = self.insert(&block, targets, &batch.id, batch.records.len()).await;
+        self.mailbox.put_since(block.touched().clone(), since);
+        if !refused.is_empty() {
+            self.insert_parts(&batch, refused, since).await?;
         }
         self.journal.confirm(&batch.id);
         self.metrics.insert_requests.observe(batch.records.len() as f64);
@@ -135,76 +138,115 @@ impl Inserter {
         Ok(())
     }
 
-    fn stored(&self, block: &Block, since: std::time::Instant) {
-        self.metrics.inserted(block);
-        self.mailbox.put_since(block.touched().clone(), since);
-    }
-
-    /// Inserts under a token until the store has everything, or has refused it for good.
-    async fn insert(&self, block: &Block, token: &impl Display) -> Result<(), StoreError> {
+    /// Inserts these tables of `records` records under a token, until the store has each or has
+    /// refused it; tables that took their rows are not asked again. Returns the refused ones.
+    async fn insert(
+        &self,
+        block: &Block,
+        mut open: Vec<Target>,
+        token: &impl Display,
+        records: usize,
+    ) -> Refused {
         let token = token.to_string();
         let mut backoff = BACKOFF_MIN;
-        let mut refusals = 0;
+        let mut refused = Refused::new();
+        let mut tries: HashMap<(Target, Fault), u32> = HashMap::new();
         loop {
             let begun = Instant::now();
-            let Err(error) = self.writer.insert_block(block, &token).await else {
-                self.metrics.insert_seconds.observe(begun.elapsed().as_secs_f64());
-                self.store.answered();
-                return Ok(());
-            };
-            self.note_failure(&error);
-            if error.is_of_the_data() {
-                refusals += 1;
-                if refusals == REFUSALS_MAX {
-                    return Err(error);
+            let told = self.writer.insert_tables(block, &open, &token).await;
+            open.clear();
+            for (target, outcome) in told {
+                let Err(error) = outcome else {
+                    self.metrics.inserted(target.table(), block.rows_for(target));
+                    continue;
+                };
+                self.note_failure(&error);
+                let tries = tries.entry((target, error.fault())).or_default();
+                *tries += 1;
+                if *tries >= tries_max(error.fault(), records) {
+                    refused.insert(target, error);
+                } else {
+                    open.push(target);
                 }
+            }
+            if open.is_empty() {
+                if refused.is_empty() {
+                    self.metrics.insert_seconds.observe(begun.elapsed().as_secs_f64());
+                    self.store.answered();
+                }
+                return refused;
             }
             sleep(backoff).await;
             backoff = (backoff * 2).min(BACKOFF_MAX);
         }
     }
 
-    /// Inserts record by record what the store refuses as a whole, and sets aside what it refuses
-    /// then. Rows that it took with the whole fold with their repeats.
-    async fn insert_each(
+    /// Halves what the store refuses as a whole until it takes the parts, for the tables that
+    /// refused only, and sets aside the records that it refuses by themselves.
+    ///
+    /// Nothing of it is kept on disk: the parts follow from the batch, so that a process after this
+    /// one sends the same under the same tokens; and where the store has changed its mind meanwhile
+    /// the rows that it has already fold by their identity.
+    async fn insert_parts(
         &self,
         batch: &Batch,
+        refused: Refused,
         since: std::time::Instant,
     ) -> Result<(), InsertError> {
-        for (index, record) in batch.records.iter().enumerate() {
-            let block = Block::read(std::slice::from_ref(record))?;
-            let name = format!("{}-{index}", batch.id);
-            match self.insert(&block, &name).await {
-                Ok(()) => self.stored(&block, since),
-                Err(error) => {
-                    self.set_aside(&name, record, &error).await;
-                    // Some of its tables may have taken their rows.
-                    self.mailbox.put_since(block.touched().clone(), since);
+        let mut parts = vec![(0..batch.records.len(), refused)];
+        while let Some((part, refused)) = parts.pop() {
+            if part.len() == 1 {
+                self.set_aside(&name_of(batch, &part), &batch.records[part.start], &refused)
+                    .await?;
+                continue;
+            }
+            self.note_split(&name_of(batch, &part), part.len(), &refused);
+            let middle = part.start.midpoint(part.end);
+            for half in [part.start..middle, middle..part.end] {
+                let block = Block::read(&batch.records[half.clone()])?;
+                let open = block.targets().filter(|target| refused.contains_key(target)).collect();
+                let name = name_of(batch, &half);
+                let refused = self.insert(&block, open, &name, half.len()).await;
+                self.mailbox.put_since(block.touched().clone(), since);
+                if !refused.is_empty() {
+                    parts.push((half, refused));
                 }
             }
         }
         Ok(())
     }
 
-    /// Keeps a record that the store refuses, for a person to look at. Without a place for it
-    /// everything waits: that presses back in the end and loses nothing.
-    async fn set_aside(&self, name: &str, record: &Bytes, error: &StoreError) {
-        let path = self.refused.join(format!("{name}.record"));
-        let error = log::chain(error);
-        loop {
-            match keep(&path, record) {
-                Ok(()) => break,
+    /// Keeps the rows of a record that the store refuses, until an operator sends them again.
+    /// Without a place for it everything waits: that presses back in the end and loses nothing.
+    async fn set_aside(
+        &self,
+        name: &str,
+        record: &Bytes,
+        refused: &Refused,
+    ) -> Result<(), InsertError> {
+        let tables: BTreeSet<Table> = refused.keys().map(|target| target.table()).collect();
+        let rows = record::only(record, &tables)?;
+        let error = reason(refused);
+        let path = loop {
+            match self.refused.keep(name, &rows) {
+                Ok(path) => break path,
                 Err(why) => {
-                    let path = path.display();
-                    tracing::error!(%path, %why, error, "a refused record cannot be set aside");
+                    tracing::error!(name, %why, error, "a refused record cannot be set aside");
                     self.store.refused(format!("refuses a record that cannot be set aside: {why}"));
                     sleep(BACKOFF_MAX).await;
                 }
             }
-        }
+        };
         self.metrics.refused_records.inc();
         let path = path.display();
         tracing::error!(%path, error, "the store refuses a record; it is set aside");
+        Ok(())
+    }
+
+    fn note_split(&self, name: &str, records: usize, refused: &Refused) {
+        self.metrics.insert_splits.inc();
+        let error = reason(refused);
+        tracing::warn!(name, records, error, "the store refuses an insert; it gets its halves");
     }
 
     fn note_failure(&self, error: &StoreError) {
@@ -223,19 +265,46 @@ fn ended(
     done.unwrap_or(Ok(Ok(())))?
 }
 
-/// Writes a record durably into a folder of bounded size.
-fn keep(path: &Path, record: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    if !folder.exists() {
-        std::fs::create_dir_all(folder)?;
-        let above = folder.parent().filter(|above| !above.as_os_str().is_empty());
-        File::open(above.unwrap_or(Path::new(".")))?.sync_all()?;
+/// The name of a part of a batch, under which it is inserted and set aside.
+fn name_of(batch: &Batch, part: &Range<usize>) -> String {
+    let (id, first, last) = (&batch.id, part.start, part.end.saturating_sub(1));
+    if part.len() == 1 { format!("{id}-{first}") } else { format!("{id}-{first}-{last}") }
+}
+
+/// The tables that refused their rows, and why.
+type Refused = BTreeMap<Target, StoreError>;
+
+/// One of the reasons: the tables of a record are mostly refused for the same.
+fn reason(refused: &Refused) -> String {
+    refused.values().next().map(|error| log::chain(error)).unwrap_or_default()
+}
+
+/// How often an insert of so many records is tried before it is believed that the store will not
+/// take it.
+fn tries_max(fault: Fault, records: usize) -> u32 {
+    match fault {
+        // To send it again is no use, and its halves do no harm.
+        Fault::TooLarge if records > 1 => 1,
+        Fault::Memory if records > 1 => MEMORY_TRIES_MAX,
+        Fault::Memory | Fault::Passing => u32::MAX,
+        Fault::TooLarge | Fault::Data => REFUSALS_MAX,
     }
-    if !path.exists() && std::fs::read_dir(folder)?.count() >= SET_ASIDE_MAX {
-        return Err(io::Error::other(format!("{SET_ASIDE_MAX} are there already")));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_given_up_that_may_pass_and_what_may_be_halved_is() {
+        for (fault, batch, record) in [
+            (Fault::Passing, u32::MAX, u32::MAX),
+            (Fault::Memory, MEMORY_TRIES_MAX, u32::MAX),
+            (Fault::TooLarge, 1, REFUSALS_MAX),
+            (Fault::Data, REFUSALS_MAX, REFUSALS_MAX),
+        ] {
+            assert_eq!(tries_max(fault, 2), batch, "{fault:?}");
+            assert_eq!(tries_max(fault, 1), record, "{fault:?}");
+        }
     }
-    let mut file = File::create(path)?;
-    file.write_all(record)?;
-    file.sync_all()?;
-    File::open(folder)?.sync_all()
 }

@@ -1,6 +1,6 @@
 //! The collector's journal: its settings, what it says of itself, whether it can take more.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use journal::{Batches, Journal, JournalObserver, JournalSettings, JournalStats, OpenError};
 
 use crate::metrics::CollectorMetrics;
+use crate::set_aside::SetAside;
 
 /// Requests larger than this become several records, so that a group of them can be cut anywhere.
 pub const RECORD_BYTES: usize = 1 << 20;
@@ -62,13 +63,18 @@ impl JournalArgs {
 
     /// Folder for records that the store refuses for good.
     #[must_use]
-    pub fn refused(&self) -> PathBuf {
-        self.journal_refused.clone().unwrap_or_else(|| {
-            let journal = self.journal.clone().unwrap_or_default();
+    pub fn refused(&self) -> SetAside {
+        self.refused_beside(self.journal.as_deref().unwrap_or(Path::new("journal")))
+    }
+
+    /// The same for a journal in that folder.
+    #[must_use]
+    pub fn refused_beside(&self, journal: &Path) -> SetAside {
+        SetAside::new(self.journal_refused.clone().unwrap_or_else(|| {
             let mut name = journal.file_name().unwrap_or("journal".as_ref()).to_owned();
             name.push(".refused");
             journal.with_file_name(name)
-        })
+        }))
     }
 
     /// What is wrong with the settings, as (flag, reason).
@@ -88,23 +94,47 @@ impl JournalArgs {
     }
 }
 
-/// Opens the journal; reading what is in it may take seconds.
+/// Opens the journal; reading what is in it may take seconds, and on a disk that hangs for ever.
+/// `None` when the stop came first: then the thread that reads is left alone, and what it has not
+/// done is done by the next start, as after a kill.
 ///
 /// # Errors
 /// [`OpenError`].
 pub async fn open(
     settings: JournalSettings,
     metrics: &CollectorMetrics,
-) -> Result<(Journal, Batches), OpenError> {
+    stop: &Stop,
+) -> Result<Option<(Journal, Batches)>, OpenError> {
     let observer = Arc::new(Syncs { metrics: metrics.clone() });
-    let opening = tokio::task::spawn_blocking(move || Journal::open_observed(settings, observer));
-    let (journal, batches) = opening.await.unwrap_or_else(|error| {
-        // A panic is ours to pass on; the runtime cancels blocking work only before it begins.
-        std::panic::resume_unwind(error.into_panic())
-    })?;
+    let opening = move || Journal::open_observed(settings, observer);
+    let Some(opened) = or_stopped(opening, stop).await else { return Ok(None) };
+    let (journal, batches) = opened?;
     let JournalStats { unconfirmed_records, unconfirmed_bytes, disk_bytes, .. } = journal.stats();
     tracing::info!(unconfirmed_records, unconfirmed_bytes, disk_bytes, "journal open");
-    Ok((journal, batches))
+    Ok(Some((journal, batches)))
+}
+
+/// The result of blocking work; `None` when the stop came first.
+async fn or_stopped<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+    stop: &Stop,
+) -> Option<T> {
+    let working = tokio::task::spawn_blocking(work);
+    let worked = tokio::select! {
+        worked = working => worked,
+        () = stop.stopped() => return None,
+    };
+    // A panic is ours to pass on; the runtime cancels blocking work only before it begins.
+    Some(worked.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())))
+}
+
+/// Closes the journal, unless its disk does not answer within `time_max`: everything answered is
+/// synced already, so that nothing but a position is left undone.
+pub async fn close(journal: Journal, time_max: Duration) {
+    if tokio::time::timeout(time_max, journal.close()).await.is_err() {
+        let seconds = time_max.as_secs();
+        tracing::warn!(seconds, "the journal's disk does not answer; left without closing");
+    }
 }
 
 /// Counts syncs.
@@ -189,4 +219,59 @@ fn complaint(before: &JournalStats, now: &JournalStats, unsynced: Duration) -> O
         return Some(format!("its disk has not answered for {seconds} s; {bytes} bytes wait"));
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+
+    /// A disk that answers no more once the test says so.
+    struct Hanging {
+        until: Mutex<Receiver<()>>,
+    }
+
+    impl JournalObserver for Hanging {
+        fn synced(&self, _seconds: f64, _records: usize, _bytes: u64) {
+            // Returns when the sender is gone.
+            let _ = self.until.lock().map(|until| until.recv());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_hangs_holds_up_no_stop() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = JournalSettings::new(folder.path());
+        let (journal, batches) = Journal::open(settings.clone()).unwrap();
+        journal.append("answered").await.unwrap();
+        close(journal, Duration::from_secs(60)).await;
+        drop(batches);
+
+        let (hang, until) = channel::<()>();
+        let hanging = Arc::new(Hanging { until: Mutex::new(until) });
+        let (journal, batches) = Journal::open_observed(settings.clone(), hanging).unwrap();
+        let unanswered = tokio::spawn({
+            let journal = journal.clone();
+            async move { journal.append("in the kernel's hands").await }
+        });
+        while journal.stats().waiting_bytes == 0 {
+            tokio::task::yield_now().await;
+        }
+        close(journal, Duration::from_millis(20)).await;
+        assert!(!unanswered.is_finished());
+        drop((batches, hang));
+        let _ = unanswered.await;
+    }
+
+    #[tokio::test]
+    async fn a_stop_does_not_wait_for_blocking_work() {
+        let (hang, until) = channel::<()>();
+        let stop = Stop::new();
+        stop.stop();
+        assert_eq!(or_stopped(move || until.recv().is_err(), &stop).await, None);
+        drop(hang);
+        assert_eq!(or_stopped(|| 7, &Stop::new()).await, Some(7));
+    }
 }

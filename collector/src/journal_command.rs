@@ -7,6 +7,8 @@ use std::time::SystemTime;
 use clap::{Args, Subcommand};
 use journal::{Damage, Inspection, OpenError, SegmentInspection};
 
+use crate::resubmit_command::ResubmitArgs;
+
 /// What `collector journal` takes.
 #[derive(Debug, Clone, Args)]
 pub struct JournalCommandArgs {
@@ -21,6 +23,20 @@ enum What {
     Inspect(Folder),
     /// Read and check every byte; exit code 65 when something is damaged. Changes nothing.
     Verify(Folder),
+    /// Send the records again that the store refused, once the cause is mended, while a collector
+    /// runs or not. Exit code 65 when some are refused still; they stay.
+    Resubmit(ResubmitArgs),
+}
+
+impl JournalCommandArgs {
+    /// What to send again, if that is asked for: it takes a store.
+    #[must_use]
+    pub fn resubmit(&self) -> Option<&ResubmitArgs> {
+        match &self.what {
+            What::Resubmit(args) => Some(args),
+            What::Inspect(_) | What::Verify(_) => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Args)]
@@ -49,7 +65,7 @@ impl JournalCommandError {
     }
 }
 
-/// Prints what was asked for.
+/// Prints what was asked for; to send again is another command's work.
 ///
 /// # Errors
 /// [`JournalCommandError`].
@@ -60,6 +76,7 @@ pub fn run(args: &JournalCommandArgs, out: &mut impl Write) -> Result<(), Journa
             journal::verify(folder)?;
             writeln!(out, "{} is whole", folder.display())?;
         }
+        What::Resubmit(_) => {}
     }
     Ok(())
 }

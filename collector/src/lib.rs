@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod schema_command;
+pub mod set_aside;
 pub mod rates;
 pub mod access;
 pub mod token_command;
@@ -27,6 +28,7 @@ pub mod http;
 pub mod grpc;
 pub mod program;
 pub mod restitch_command;
+pub mod resubmit_command;
 pub mod journal_command;
 
 pub use program::{RunError, run};

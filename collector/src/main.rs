@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use collector::journal_command::JournalCommandArgs;
+use collector::program::to_the_end;
+use collector::resubmit_command::ResubmitArgs;
 use collector::schema_command::SchemaArgs;
 use collector::settings::{Command, LifecycleError, RestitchArgs, built_in_lifecycle};
 use collector::token_command::{TokenArgs, TokenError};
@@ -37,7 +39,10 @@ fn main() -> ExitCode {
     };
     let ran = match settings.command.clone() {
         Some(Command::Schema(args)) => return print_schema(&args),
-        Some(Command::Journal(args)) => return look_into_journal(&args),
+        Some(Command::Journal(args)) => match args.resubmit() {
+            Some(args) => return resubmit(&settings, args, lifecycle),
+            None => return look_into_journal(&args),
+        },
         Some(Command::Token(args)) => return make_token(&args),
         Some(Command::Restitch(args)) => restitch(&settings, &args, lifecycle),
         None => match settings.check_serving() {
@@ -102,6 +107,22 @@ fn make_token(args: &TokenArgs) -> ExitCode {
 }
 
 #[tokio::main]
+async fn resubmit(
+    settings: &Settings,
+    args: &ResubmitArgs,
+    lifecycle: order_model::Lifecycle,
+) -> ExitCode {
+    let mut out = std::io::stdout();
+    match collector::resubmit_command::run(settings, args, lifecycle, &mut out).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = log::chain(&error), "stopped");
+            ExitCode::from(if error.is_of_the_data() { EXIT_DATA } else { EXIT_OS })
+        }
+    }
+}
+
+#[tokio::main]
 async fn restitch(
     settings: &Settings,
     args: &RestitchArgs,
@@ -111,11 +132,13 @@ async fn restitch(
     Ok(collector::restitch_command::run(settings, args, lifecycle, &mut out).await?)
 }
 
-#[tokio::main]
-async fn serve(settings: Settings, lifecycle: order_model::Lifecycle) -> anyhow::Result<()> {
-    let stop = Stop::on_signals().context("cannot handle signals")?;
-    collector::run(settings, lifecycle, stop).await?;
-    Ok(())
+fn serve(settings: Settings, lifecycle: order_model::Lifecycle) -> anyhow::Result<()> {
+    let serving = async {
+        let stop = Stop::on_signals().context("cannot handle signals")?;
+        collector::run(settings, lifecycle, stop).await?;
+        Ok(())
+    };
+    to_the_end(serving).context("cannot start threads")?
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {

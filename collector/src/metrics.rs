@@ -3,8 +3,8 @@
 use std::sync::atomic::AtomicU64;
 
 use daemon::Metrics;
+use order_store::Conservation;
 use order_store::record::Table as StoreTable;
-use order_store::{Block, Conservation};
 use otlp_columns::{Mapped, Rejection, Signal, Tally};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -73,6 +73,8 @@ pub struct CollectorMetrics {
     pub insert_requests: Histogram,
     /// Inserts that failed and were tried again.
     pub insert_failures: Counter,
+    /// Inserts that the store refused as a whole, and that were sent again as two halves.
+    pub insert_splits: Counter,
     /// Records that the store refused for good, and that were set aside.
     pub refused_records: Counter,
     /// Seconds of writing and syncing a group of records.
@@ -125,6 +127,12 @@ impl CollectorMetrics {
     pub fn new(metrics: &Metrics) -> Self {
         let counter = |name: &str, help: &str| metrics.add(name, help, Counter::default());
         let gauge = |name: &str, help: &str| metrics.add(name, help, Gauge::default());
+        let inserted_rows: Family<Table, Counter> =
+            metrics.add("inserted_rows", "Rows inserted", Family::default());
+        // Each table is on the page from the start.
+        for table in StoreTable::ALL {
+            drop(inserted_rows.get_or_create(&Table { table: table.name() }));
+        }
         Self {
             requests: metrics.add("requests", "Requests by outcome", Family::default()),
             accepted_items: metrics.add(
@@ -157,7 +165,7 @@ impl CollectorMetrics {
                 "Signals with neither order nor trace",
             ),
             repaired_strings: counter("repaired_strings", "Strings that were not UTF-8"),
-            inserted_rows: metrics.add("inserted_rows", "Rows inserted", Family::default()),
+            inserted_rows,
             connections: metrics.add("connections", "Open connections", Family::default()),
             in_flight_bytes: metrics.add(
                 "in_flight_bytes",
@@ -171,6 +179,10 @@ impl CollectorMetrics {
                 Histogram::new(exponential_buckets(1.0, 2.0, 12)),
             ),
             insert_failures: counter("insert_failures", "Inserts that failed"),
+            insert_splits: counter(
+                "insert_splits",
+                "Inserts that the store refused for their size or data, sent again as halves",
+            ),
             refused_records: counter(
                 "refused_records",
                 "Records that the store refused for good, set aside beside the journal",
@@ -285,11 +297,8 @@ impl CollectorMetrics {
     }
 
     /// Counts rows that are in the store.
-    pub fn inserted(&self, block: &Block) {
-        for table in StoreTable::ALL {
-            let labels = Table { table: table.name() };
-            self.inserted_rows.get_or_create(&labels).inc_by(block.count(table));
-        }
+    pub fn inserted(&self, table: StoreTable, rows: u64) {
+        self.inserted_rows.get_or_create(&Table { table: table.name() }).inc_by(rows);
     }
 
     /// The gauge of open connections of a port.

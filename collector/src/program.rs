@@ -1,5 +1,6 @@
 //! The parts put together: bind, open the journal, take in, wait for the store, stop in order.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -36,6 +37,11 @@ const PREPARE_TIME_MAX: Duration = Duration::from_secs(600);
 /// What the last tasks get beyond the drain deadline, so that requests answered at its end are
 /// still stitched.
 const DRAIN_GRACE: Duration = Duration::from_secs(2);
+/// How long the journal may take to close; it writes a position.
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long threads that block may outlive a program that has ended: a disk that hangs holds its
+/// thread for ever.
+const THREADS_TIME_MAX: Duration = Duration::from_millis(100);
 /// Readiness fails when nothing was heard of a part for this long.
 const PROGRESS_AGE_MAX: Duration = Duration::from_secs(30);
 
@@ -60,7 +66,7 @@ pub enum RunError {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The journal could not be opened.
     #[error("cannot open the journal")]
@@ -147,8 +153,8 @@ pub async fn run(settings: Settings, lifecycle: Lifecycle, stop: Stop) -> Result
     }
     servers.spawn(guard.watch(stop.clone()));
 
-    let ran = match open_journal(&settings, &parts.metrics).await {
-        Ok((journal, batches)) => {
+    let ran = match open_journal(&settings, &parts.metrics, &stop).await {
+        Ok(Some((journal, batches))) => {
             let (shown, metrics) = (journal.clone(), parts.metrics.clone());
             page.before_page(move || crate::journal::show(&shown, &metrics));
             let looking =
@@ -158,10 +164,12 @@ pub async fn run(settings: Settings, lifecycle: Lifecycle, stop: Stop) -> Result
             drop(intake);
             let ran = work(&settings, lifecycle, parts, &journal, batches, servers, &stop).await;
             stop.stop();
-            journal.close().await;
+            crate::journal::close(journal, CLOSE_TIME_MAX).await;
             looking.await.map_err(|source| RunError::Panicked { source })?;
             ran
         }
+        // Nobody was answered yet.
+        Ok(None) => join(&mut servers, Instant::now() + drain).await,
         Err(error) => Err(error.into()),
     };
     end.stop();
@@ -172,13 +180,25 @@ pub async fn run(settings: Settings, lifecycle: Lifecycle, stop: Stop) -> Result
     ran
 }
 
+/// Runs a program of ours to its end, and does not wait for threads that hang then.
+///
+/// # Errors
+/// The operating system gives no threads, or what the program says.
+pub fn to_the_end<T>(program: impl Future<Output = T>) -> io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(program);
+    runtime.shutdown_timeout(THREADS_TIME_MAX);
+    Ok(ended)
+}
+
 async fn open_journal(
     settings: &Settings,
     metrics: &CollectorMetrics,
-) -> Result<(Journal, Batches), OpenError> {
+    stop: &Stop,
+) -> Result<Option<(Journal, Batches)>, OpenError> {
     // The settings were checked.
     let settings = settings.journal.settings().unwrap_or_else(|| JournalSettings::new("journal"));
-    crate::journal::open(settings, metrics).await
+    crate::journal::open(settings, metrics, stop).await
 }
 
 async fn bind_all(settings: &Settings) -> Result<Sockets, RunError> {
@@ -346,5 +366,23 @@ async fn join(tasks: &mut JoinSet<()>, deadline: Instant) -> Result<(), RunError
                 return Ok(());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_that_hangs_does_not_outlast_the_program() {
+        let (hang, until) = channel::<()>();
+        let ended = to_the_end(async {
+            tokio::task::spawn_blocking(move || until.recv());
+            7
+        });
+        assert_eq!(ended.unwrap(), 7);
+        drop(hang);
     }
 }

@@ -10,7 +10,7 @@ use daemon::settings::{Common, duration};
 use order_model::Lifecycle;
 use order_model::lifecycle::{DEFAULT_TOML, Mistakes};
 use order_store::connection::ClusterSettings;
-use order_store::{RetentionSettings, StoreSettings};
+use order_store::{INSERT_BYTES_MAX, RetentionSettings, StoreSettings};
 
 use crate::access::settings::AccessSettings;
 use crate::journal::JournalArgs;
@@ -120,9 +120,6 @@ pub struct IntakeSettings {
     #[arg(long, env = "WAYBILL_RETRY_AFTER", default_value = "2s", value_parser = duration)]
     pub retry_after: Duration,
 }
-
-/// The smallest row: a link, which has the ids of a trace and a span.
-const ROW_BYTES_MIN: u64 = 12 + 32 + 16;
 
 /// Bounds on inserts.
 #[derive(Debug, Clone, Args)]
@@ -256,8 +253,8 @@ impl Settings {
             let why = format!("must be from --body-bytes-max to {most}");
             return Err(("--in-flight-bytes-max", why));
         }
-        // An insert is one block of at most two million rows, of which none is smaller than this.
-        let (least, most) = (1, 2_000_000 * ROW_BYTES_MIN);
+        // An insert is one block.
+        let (least, most) = (1, INSERT_BYTES_MAX);
         if !(least..=most).contains(&self.insert.insert_bytes_max) {
             return Err(("--insert-bytes-max", format!("must be from {least} to {most}")));
         }

@@ -11,6 +11,8 @@ mod bad_metrics;
 mod orders;
 mod outage;
 mod journal;
+mod exactly_once;
+mod proxy;
 mod pressure;
 mod access;
 mod tls;

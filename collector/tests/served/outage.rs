@@ -150,3 +150,22 @@ async fn a_store_that_stands_still_holds_up_neither_start_nor_stop() {
     stack.ready().await;
     assert_eq!(stack.query("SELECT count() FROM otel_traces").await, ["1"]);
 }
+
+/// Who asks the store with the wrong name is told so, and loses nothing meanwhile.
+#[tokio::test]
+async fn a_store_that_knows_the_collector_not_is_named_and_nothing_is_lost() {
+    let mut stack = Stack::start(&[]).await;
+    stack.restart_collector(&["--store-user", "stranger"]);
+    eventually("the journal is open", async || stack.readiness().await.0 == 200).await;
+    let answer = post(stack.http("/v1/traces"), PROTOBUF, "", body(1)).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    eventually("what the store says is remarked", async || {
+        let (status, text) = stack.readiness().await;
+        status == 200 && text.contains("Authentication failed")
+    })
+    .await;
+    assert!(stack.collector.log().contains("Authentication failed"), "{}", stack.collector.log());
+    stack.restart_collector(&[]);
+    stack.ready().await;
+    assert_eq!(stack.query("SELECT count() FROM otel_traces").await, ["1"]);
+}

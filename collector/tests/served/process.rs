@@ -6,7 +6,7 @@ use prost::Message;
 
 use crate::http::post;
 use crate::otlp::{span, text, traces};
-use crate::stack::Stack;
+use crate::stack::{Stack, start_collector};
 
 pub(crate) fn run(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_collector")).args(args).output().unwrap()
@@ -86,4 +86,19 @@ async fn a_stop_answers_and_stitches_what_is_in_hand() {
     assert!(count("SELECT count() FROM otel_traces").await >= kept);
     let spans = count("SELECT count() FROM otel_traces").await;
     assert_eq!(count("SELECT count() FROM orders FINAL").await, spans);
+}
+
+#[test]
+fn a_stop_while_the_journal_is_being_opened_does_not_wait_for_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("journal");
+    std::fs::create_dir(&journal).unwrap();
+    // To open a pipe for writing waits for somebody who reads it: a disk that hangs.
+    let made = Command::new("mkfifo").arg(journal.join("lock")).status().unwrap();
+    assert!(made.success());
+    let mut collector = start_collector(folder.path(), "http://127.0.0.1:1", &[]);
+    assert!(collector.is_running());
+    collector.terminate();
+    assert_eq!(collector.exit_code(), Some(0), "{}", collector.log());
+    assert!(!collector.log().contains("journal open"), "{}", collector.log());
 }

@@ -1,5 +1,5 @@
 -- Spans and logs: the columns and types of the OpenTelemetry ClickHouse exporter, so that other
--- tools read them with no mapping; ReceivedAt is ours.
+-- tools read them with no mapping; ReceivedAt and RecordId are ours.
 --
 -- A span's identity is (TraceId, SpanId): the table folds repeats by merge, the view at once.
 -- Partitions and retention go by the time of receipt: a clock in 1970 or 2200 can neither delete
@@ -55,6 +55,11 @@ SELECT
 FROM otel_traces
 GROUP BY TraceId;
 
+-- A log record's identity is RecordId: a digest of all that was sent and of its place among equal
+-- ones of its request, made by the collector (docs/adr/0011-identity-of-log-records.md). The table
+-- folds repeats by merge, the view at once. Rows that come without one are each their own. The
+-- index is short (PRIMARY KEY): ids are looked for by nobody. TraceId stands in the order because
+-- the shard goes by it.
 CREATE TABLE IF NOT EXISTS otel_logs (
     Timestamp DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),
     TimestampTime DateTime('UTC')
@@ -74,13 +79,17 @@ CREATE TABLE IF NOT EXISTS otel_logs (
     ScopeAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
     LogAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
     EventName String CODEC(ZSTD(1)),
-    ReceivedAt DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))
-) ENGINE = MergeTree
+    ReceivedAt DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    RecordId UUID DEFAULT generateUUIDv4() CODEC(NONE)
+) ENGINE = ReplacingMergeTree
 PARTITION BY toDate(ReceivedAt)
-ORDER BY (ServiceName, TimestampTime, Timestamp)
+PRIMARY KEY (ServiceName, TimestampTime, Timestamp)
+ORDER BY (ServiceName, TimestampTime, Timestamp, TraceId, RecordId)
 TTL toDateTime(ReceivedAt) + INTERVAL 90 DAY
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 100000,
          fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE VIEW IF NOT EXISTS otel_logs_v1 AS SELECT * FROM otel_logs FINAL;
 
 -- When each system was last heard of, and how its clocks stand: the least delay from a clock of the
 -- source to ours, of a day. A negative one proves a clock ahead by at least as much; one that is

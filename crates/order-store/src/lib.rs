@@ -23,14 +23,14 @@ pub mod read;
 
 pub use connection::{ReadStatus, ReplicaSettings, Store, StoreSettings};
 pub use encoded_rows::EncodedRows;
-pub use error::StoreError;
+pub use error::{Fault, StoreError};
 pub use names::Names;
 pub use read::Reader;
 pub use record::Block;
 pub use retention::RetentionSettings;
 pub use rows::{Batch, Touched};
 pub use stitcher::{Conservation, Progress, Stitched, Stitcher, SweepState};
-pub use writer::Writer;
+pub use writer::{INSERT_BYTES_MAX, Writer};
 
 /// Milliseconds since 1970, UTC: times on pages and in the API's inner life.
 pub type UnixMillis = i64;

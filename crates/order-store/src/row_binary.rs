@@ -187,6 +187,17 @@ columns! { LogRow:
     "ReceivedAt" = received_at,
 }
 
+/// The columns of a log record with its id behind it (`record::identity`).
+pub(crate) const LOG_COLUMNS_WITH_ID: [&str; LogRow::COLUMNS.len() + 1] = {
+    let mut columns = ["RecordId"; LogRow::COLUMNS.len() + 1];
+    let mut at = 0;
+    while at < LogRow::COLUMNS.len() {
+        columns[at] = LogRow::COLUMNS[at];
+        at += 1;
+    }
+    columns
+};
+
 columns! { OrderEventRow, OrderEventParts<'_>:
     "OrderId" = order_id,
     "Carrier" = carrier,

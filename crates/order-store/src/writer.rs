@@ -3,23 +3,27 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 
 use crate::connection::Store;
 use crate::error::StoreError;
 use crate::names::Names;
-use crate::record::{self, Block, Table};
+use crate::record::{self, Block, ROW_BYTES_MIN, Target};
 use crate::rows::Batch;
 
-/// Most rows of one insert, so that it is one block; the collector's are smaller.
-const BLOCK_ROWS_MAX: &str = "2000000";
+/// Most rows of one insert: the store keeps so many together, so that it is one block, which is
+/// stored whole or not at all.
+const BLOCK_ROWS_MAX: u64 = 10_000_000;
+/// Most bytes of records of one insert, so that it has no more rows than that.
+pub const INSERT_BYTES_MAX: u64 = BLOCK_ROWS_MAX * ROW_BYTES_MIN;
 /// How long the store may take nothing of an insert, and how long it may take to answer once it has
 /// all of it: longer than the longest statement. An answer that a network has swallowed is not waited
 /// for for ever; the repeat is no second insert.
 const SEND_TIME_MAX: Duration = Duration::from_secs(60);
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(90);
-/// Most bytes of one insert, likewise.
-const BLOCK_BYTES_MAX: &str = "1000000000";
+/// Most bytes of one insert in the store's memory, likewise: an empty text is one byte as it
+/// travels and nine there.
+const BLOCK_BYTES_MAX: &str = "2000000000";
 
 /// Inserts blocks and batches. Clones share connections, and know the same orders.
 #[derive(Debug, Clone)]
@@ -43,9 +47,23 @@ impl Writer {
     /// A table refused its rows or the store could not be reached; tables inserted before keep
     /// theirs until the repeat.
     pub async fn insert_block(&self, block: &Block, token: &str) -> Result<(), StoreError> {
-        let filled = Table::ALL.into_iter().filter(|table| block.count(*table) > 0);
-        try_join_all(filled.map(|table| self.insert_rows(block, table, token))).await?;
+        try_join_all(block.targets().map(|target| self.insert_rows(block, target, token))).await?;
         Ok(())
+    }
+
+    /// Inserts these tables of the block, and says of each what came of it. One that refuses holds
+    /// up none of the others, and those that took their rows need not be asked again.
+    pub async fn insert_tables(
+        &self,
+        block: &Block,
+        targets: &[Target],
+        token: &str,
+    ) -> Vec<(Target, Result<(), StoreError>)> {
+        let inserts = targets.iter().map(async |target| {
+            let outcome = self.insert_rows(block, *target, token).await;
+            (*target, outcome)
+        });
+        join_all(inserts).await
     }
 
     /// Inserts a batch, likewise.
@@ -67,20 +85,20 @@ impl Writer {
     async fn insert_rows(
         &self,
         block: &Block,
-        table: Table,
+        target: Target,
         token: &str,
     ) -> Result<(), StoreError> {
-        let doing = table.inserting();
+        let (doing, name) = (target.table().inserting(), target.table().name());
         let columns: Vec<String> =
-            table.columns().iter().map(|column| format!("`{column}`")).collect();
-        let name = table.name();
+            target.columns().iter().map(|column| format!("`{column}`")).collect();
         let sql = format!("INSERT INTO {name} ({}) FORMAT RowBinary", columns.join(", "));
+        let rows_max = BLOCK_ROWS_MAX.to_string();
         let mut insert = self
             .store
             .client
             .insert_formatted_with(sql)
             .with_timeouts(Some(SEND_TIME_MAX), Some(ANSWER_TIME_MAX))
-            .with_setting("insert_deduplication_token", format!("{token}-{name}"))
+            .with_setting("insert_deduplication_token", target.token(token))
             .with_setting("insert_deduplicate", "1")
             .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1")
             .with_setting("async_insert", "0")
@@ -88,10 +106,10 @@ impl Writer {
             .with_setting("parallel_view_processing", "1")
             // Rows of one identity fold by merge: folding them on insert, too, costs as much again.
             .with_setting("optimize_on_insert", "0")
-            .with_setting("max_insert_block_size", BLOCK_ROWS_MAX)
-            .with_setting("min_insert_block_size_rows", BLOCK_ROWS_MAX)
+            .with_setting("max_insert_block_size", rows_max.as_str())
+            .with_setting("min_insert_block_size_rows", rows_max.as_str())
             .with_setting("min_insert_block_size_bytes", BLOCK_BYTES_MAX);
-        for part in &block.of(table).parts {
+        for part in block.parts_for(target) {
             insert.send(Bytes::clone(part)).await.map_err(StoreError::doing(doing))?;
         }
         insert.end().await.map_err(StoreError::doing(doing))

@@ -28,7 +28,7 @@ const BY_SERIES: Placement = Placement::Sharded("cityHash64(ServiceName, MetricN
 /// Every table of the migrations. A table that is missing here is an error, not a guess.
 const PLACEMENTS: [(&str, Placement); 26] = [
     ("otel_traces", BY_TRACE),
-    // Log records have no identity. Those outside of traces are spread by their time.
+    // Log records outside of traces are spread by their time.
     ("otel_logs", Placement::Sharded("cityHash64(if(TraceId = '', toString(Timestamp), TraceId))")),
     ("otel_metrics_gauge", BY_SERIES),
     ("otel_metrics_sum", BY_SERIES),

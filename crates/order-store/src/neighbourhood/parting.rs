@@ -26,6 +26,9 @@ const LET_GO_MAX: usize = 100_000;
 /// as long as the longest statement.
 pub(crate) const INSERT_MAX_MS: i64 = 60_000;
 
+/// Facts are not kept longer.
+const AGE_MAX_MS: i64 = 20 * 365 * 86_400_000;
+
 /// Which of these carriers had too many links before, so that they were nobody's already.
 const HUBS_BEFORE: &str = "SELECT Id FROM ( \
     SELECT TraceId AS Id, SpanId, LinkedTraceId AS Other, LinkedSpanId AS OtherSpan \
@@ -75,8 +78,9 @@ impl LetGo {
 #[derive(Debug)]
 pub(crate) struct Parting {
     let_go: LetGo,
-    /// When the oldest fact touched was not in the store yet.
-    since: Instant,
+    /// So long before `begun` the oldest fact touched was not in the store yet.
+    age: Duration,
+    begun: Instant,
     /// Those that are followed once more, to all whom they may have held together.
     followed: BTreeSet<String>,
 }
@@ -84,8 +88,7 @@ pub(crate) struct Parting {
 impl Parting {
     /// Of touches that are at most so old.
     pub(crate) fn new(let_go: LetGo, age: Duration) -> Self {
-        let now = Instant::now();
-        Self { let_go, since: now.checked_sub(age).unwrap_or(now), followed: BTreeSet::new() }
+        Self { let_go, age, begun: Instant::now(), followed: BTreeSet::new() }
     }
 
     /// Whether a carrier that has too many links is followed once more.
@@ -100,8 +103,9 @@ impl Parting {
 
     /// What is older than this, milliseconds, was in the store before the oldest fact touched.
     fn age_ms(&self) -> i64 {
-        let age_ms = i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX);
-        age_ms.saturating_add(INSERT_MAX_MS)
+        let age = self.age.saturating_add(self.begun.elapsed());
+        let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+        age_ms.saturating_add(INSERT_MAX_MS).min(AGE_MAX_MS)
     }
 }
 

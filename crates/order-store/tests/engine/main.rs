@@ -12,6 +12,7 @@ mod interleavings;
 mod migrations;
 mod retention;
 mod metrics;
+mod repeats;
 mod cluster;
 mod facts;
 mod shards;

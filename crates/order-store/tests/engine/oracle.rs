@@ -173,7 +173,7 @@ async fn a_stale_derivation_never_stays() {
         };
         for _ in 0..rounds {
             stitcher.stitch(&one, Duration::ZERO).await.unwrap();
-            tokio::time::sleep(std::time::Duration::from_millis(rng.random_range(0..20))).await;
+            tokio::time::sleep(Duration::from_millis(rng.random_range(0..20))).await;
         }
     };
     tokio::join!(signals(0), signals(1), stale);

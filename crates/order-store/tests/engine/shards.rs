@@ -23,9 +23,11 @@ const FACTS: [(&str, &str, &str); 11] = [
     ),
     (
         "otel_logs",
-        "Timestamp, TraceId, ServiceName, ReceivedAt",
-        "SELECT toDateTime64('2026-11-01 10:00:00', 9, 'UTC') + number AS Timestamp, \
-         if(number % 2 = 0, '', concat('t', toString(number))) AS TraceId, 'log' AS ServiceName, \
+        "Timestamp, TraceId, ServiceName, RecordId, ReceivedAt",
+        "SELECT toDateTime64('2026-11-01 10:00:00', 9, 'UTC') + number % 20 AS Timestamp, \
+         if(number % 2 = 0, '', concat('t', toString(number % 20))) AS TraceId, \
+         'log' AS ServiceName, toUUID(concat('00000000-0000-0000-0000-', \
+         leftPad(toString(number % 20), 12, '0'))) AS RecordId, \
          {received} AS ReceivedAt FROM numbers(40)",
     ),
     (

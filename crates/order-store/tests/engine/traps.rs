@@ -31,15 +31,6 @@ impl Store {
         stitcher.stitch(&batch.touched(), Duration::ZERO).await.unwrap();
     }
 
-    /// What a derivation of everything shows is what was shown before.
-    async fn restitched(&self, shown: &str) -> Vec<String> {
-        let before = self.ids(shown).await;
-        let stitcher = Stitcher::new(self.server.store.clone(), Default::default());
-        stitcher.restitch("", |_, _| {}).await.unwrap();
-        assert_eq!(self.ids(shown).await, before);
-        before
-    }
-
     async fn ids(&self, sql: &str) -> Vec<String> {
         self.server.store.client().query(sql).fetch_all().await.unwrap()
     }
