@@ -20,8 +20,11 @@ const THREADS: &str = "/proc/self/task";
 
 /// Lowers the threads that merge by `nice`, until the stop. 0: none is touched.
 pub(crate) async fn lower_merges(nice: u8, stop: Stop) {
+    if nice == 0 {
+        return;
+    }
     let mut lowered = HashSet::new();
-    while nice > 0 {
+    loop {
         for thread in merging_threads().difference(&lowered).copied().collect::<Vec<_>>() {
             match setpriority_process(Pid::from_raw(thread), i32::from(nice)) {
                 Ok(()) => tracing::debug!(thread, nice, "merges step back"),
