@@ -7,6 +7,7 @@ use anyhow::Result;
 use end_to_end::crash::{Fault, Plan, Report, run};
 use end_to_end::forgetful::ForgetfulDisk;
 
+#[allow(clippy::print_stderr, reason = "the person who reads a failed test needs it")]
 async fn nothing_is_lost(counted: &[Fault], merging: &[Fault], forgetful: bool) -> Result<Report> {
     let seed = std::env::var("WAYBILL_SEED").map_or_else(|_| Ok(rand::random()), |s| s.parse())?;
     eprintln!("seed {seed} (set WAYBILL_SEED to repeat)");

@@ -24,6 +24,7 @@ const NOTES: &str = "deduplication_log_";
 
 /// A stack whose store lies on a disk that forgets; nothing where there is none, and then it is
 /// said.
+#[expect(clippy::print_stderr, reason = "a test that tests nothing must say so")]
 async fn stack() -> Result<Option<(Stack, ForgetfulDisk)>> {
     if let Some(why) = ForgetfulDisk::is_impossible() {
         eprintln!("NOT TESTED, no disk that forgets (it takes /dev/fuse and root): {why}");

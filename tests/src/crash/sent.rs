@@ -54,7 +54,7 @@ impl Sent {
                 event_time: i64::try_from(signal.at_ns).unwrap_or(i64::MAX),
                 source: signal.service.clone(),
                 attempt: 0,
-                received_at: 0,
+                heard_at: 0,
                 worker: String::new(),
                 error: String::new(),
             });
