@@ -4,7 +4,6 @@ use std::io::Write;
 use super::*;
 
 /// A disk, or nothing where none can be mounted; then it is said.
-#[expect(clippy::print_stderr, reason = "a test that tests nothing must say so")]
 fn disk(folder: &Path) -> Option<ForgetfulDisk> {
     if let Some(why) = ForgetfulDisk::is_impossible() {
         eprintln!("NOT TESTED, no disk that forgets: {why}");
