@@ -21,7 +21,8 @@ enum What {
     /// Print every file of the folder: records, batches, what is unsent, what is damaged. Changes
     /// nothing.
     Inspect(Folder),
-    /// Read and check every byte; exit code 65 when something is damaged. Changes nothing.
+    /// Read and check every byte; exit code 65 when something is damaged, 66 when there
+    /// is no journal. Changes nothing.
     Verify(Folder),
     /// Send the records again that the store refused, once the cause is mended, while a collector
     /// runs or not. Exit code 65 when some are refused still; they stay.
@@ -52,12 +53,21 @@ pub enum JournalCommandError {
     /// The operating system refuses, or the folder is damaged.
     #[error(transparent)]
     Journal(#[from] OpenError),
+    /// There is nothing to look into.
+    #[error("no journal in {}: not one segment", .0.display())]
+    NoJournal(PathBuf),
     /// The output was closed.
     #[error("cannot print")]
     Print(#[from] io::Error),
 }
 
 impl JournalCommandError {
+    /// Whether there was no journal.
+    #[must_use]
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Self::NoJournal(_))
+    }
+
     /// Whether the journal was read and is damaged.
     #[must_use]
     pub fn is_damage(&self) -> bool {
@@ -73,6 +83,9 @@ pub fn run(args: &JournalCommandArgs, out: &mut impl Write) -> Result<(), Journa
     match &args.what {
         What::Inspect(Folder { folder }) => print(&journal::inspect(folder)?, out)?,
         What::Verify(Folder { folder }) => {
+            if journal::inspect(folder)?.segments.is_empty() {
+                return Err(JournalCommandError::NoJournal(folder.clone()));
+            }
             journal::verify(folder)?;
             writeln!(out, "{} is whole", folder.display())?;
         }

@@ -72,13 +72,19 @@ fn refuse_lifecycle(error: &LifecycleError) -> ExitCode {
 
 /// Exit code of damage found: `EX_DATAERR` of `sysexits.h`.
 const EXIT_DATA: u8 = 65;
+/// There is no such journal: `EX_NOINPUT`.
+const EXIT_NO_INPUT: u8 = 66;
 
 fn look_into_journal(args: &JournalCommandArgs) -> ExitCode {
     match collector::journal_command::run(args, &mut std::io::stdout()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = log::chain(&error), "stopped");
-            ExitCode::from(if error.is_damage() { EXIT_DATA } else { EXIT_OS })
+            ExitCode::from(match () {
+                () if error.is_damage() => EXIT_DATA,
+                () if error.is_absence() => EXIT_NO_INPUT,
+                () => EXIT_OS,
+            })
         }
     }
 }

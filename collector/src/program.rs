@@ -26,7 +26,7 @@ use crate::insert::{InsertError, Inserter};
 use crate::intake::Intake;
 use crate::metrics::CollectorMetrics;
 use crate::settings::Settings;
-use crate::stitch::{self, Mailbox};
+use crate::stitch::{self, Mailbox, Sweeper};
 use crate::store_watch::StoreWatch;
 use crate::{grpc, http};
 
@@ -291,6 +291,11 @@ async fn work(
         }
     }
     let Parts { store, mailbox, metrics, store_watch, stitch_watch, sweep_watch } = parts;
+    let stitcher = Stitcher::new(store.clone(), lifecycle);
+    let known = Sweeper::make_known(stitcher.clone(), &sweep_watch, stop).await;
+    let Some(sweeper) = known else {
+        return join(&mut servers, Instant::now() + drain).await;
+    };
     let inserter = Inserter::new(
         journal.clone(),
         Writer::new(store.clone()),
@@ -301,7 +306,6 @@ async fn work(
         store_watch.clone(),
     );
     let mut inserting = tokio::spawn(inserter.run(batches));
-    let stitcher = Stitcher::new(store.clone(), lifecycle);
     let mut stitchers = JoinSet::new();
     let limits = settings.stitch.clone();
     stitchers.spawn({
@@ -319,19 +323,27 @@ async fn work(
         let journal = journal.clone();
         async move {
             let unsent = || journal.stats().unconfirmed_age(SystemTime::now());
-            stitch::sweep(&mailbox, &unsent, &stitcher, &limits, &sweep_watch, &metrics, &stop)
-                .await;
+            let watch = &sweep_watch;
+            stitch::sweep(sweeper, &mailbox, &unsent, &limits, watch, &metrics, &stop).await;
         }
     });
     let ping = tokio::spawn(store_watch.ping(store, stop.clone()));
 
+    let mut died = None;
     let inserted = tokio::select! {
         () = stop.stopped() => None,
         inserted = &mut inserting => Some(inserted),
+        Some(server) = servers.join_next() => {
+            died = server.err();
+            None
+        }
     };
-    // Without an inserter nothing goes on.
+    // Without an inserter, or one of its ports, nothing goes on.
     stop.stop();
     let deadline = Instant::now() + drain;
+    if let Some(source) = died {
+        return Err(RunError::Panicked { source });
+    }
     join(&mut servers, deadline).await?;
     journal.stop();
     let inserted = match inserted {

@@ -40,7 +40,7 @@ pub async fn run(
 ) -> Result<(), RestitchError> {
     let layout = settings.cluster.layout(&settings.store.store_database)?;
     let store = Store::connect_to(&settings.store, layout);
-    store.migrate(&lifecycle).await?;
+    store.migrate_beside(&lifecycle).await?;
     let stitcher = Stitcher::new(store, Arc::new(lifecycle));
     let begun = Instant::now();
     let mut printed = Ok(());

@@ -15,7 +15,7 @@ use order_model::Lifecycle;
 use order_store::cluster::ClusterError;
 use order_store::record::Table;
 use order_store::schema::MigrateError;
-use order_store::{Block, Stitcher, Store, StoreError, Writer};
+use order_store::{Block, Fault, Stitcher, Store, StoreError, Writer};
 use tokio::time::sleep;
 
 use crate::set_aside::{SetAside, SetAsideRecord};
@@ -110,7 +110,7 @@ pub async fn run(
     records = folder.records().map_err(failed)?;
     let layout = settings.cluster.layout(&settings.store.store_database)?;
     let store = Store::connect_to(&settings.store, layout);
-    store.migrate(&lifecycle).await?;
+    store.migrate_beside(&lifecycle).await?;
     let again = Resubmitter {
         folder: &folder,
         writer: Writer::new(store.clone()),
@@ -185,10 +185,10 @@ impl Resubmitter<'_> {
             Err(error) => return Ok(Sent::Left(log::chain(&error))),
         };
         if let Err(error) = self.insert(&block, &record.name).await {
-            return if error.is_of_the_data() {
-                Ok(Sent::Left(log::chain(&error)))
-            } else {
-                Err(error.into())
+            // What the store cannot take as it is holds up none behind it.
+            return match error.fault() {
+                Fault::Data | Fault::TooLarge => Ok(Sent::Left(log::chain(&error))),
+                Fault::Memory | Fault::Passing => Err(error.into()),
             };
         }
         // Part of it may have come in whenever it was first tried.
@@ -201,7 +201,10 @@ impl Resubmitter<'_> {
         let mut tries = 1;
         loop {
             match self.writer.insert_block(block, name).await {
-                Err(error) if !error.is_of_the_data() && tries < TRIES_MAX => {
+                Err(error)
+                    if matches!(error.fault(), Fault::Memory | Fault::Passing)
+                        && tries < TRIES_MAX =>
+                {
                     tracing::warn!(name, error = log::chain(&error), "not stored; trying again");
                 }
                 outcome => return outcome,

@@ -89,6 +89,9 @@ pub enum Command {
     Token(TokenArgs),
 }
 
+/// No count and no number of bytes in memory is larger: above it a bound bounds nothing.
+const COUNT_MAX: usize = u32::MAX as usize;
+
 /// What `collector restitch` takes.
 #[derive(Debug, Clone, Args)]
 pub struct RestitchArgs {
@@ -241,10 +244,22 @@ impl Settings {
             ("--connections-max", self.connections.connections_max),
             ("--in-flight-requests-max", self.intake.in_flight_requests_max),
             ("--body-bytes-max", self.intake.body_bytes_max),
+            ("--decoded-bytes-max", self.intake.decoded_bytes_max),
+            ("--streams-max", self.connections.streams_max as usize),
         ];
         for (flag, value) in at_least_one {
-            if value == 0 {
-                return Err((flag, "must be at least 1".to_owned()));
+            if !(1..=COUNT_MAX).contains(&value) {
+                return Err((flag, format!("must be from 1 to {COUNT_MAX}")));
+            }
+        }
+        for (flag, duration) in [
+            ("--body-read-timeout", self.intake.body_read_timeout),
+            ("--header-read-timeout", self.connections.header_read_timeout),
+            ("--keep-alive", self.connections.keep_alive),
+            ("--sweep-interval", self.stitch.sweep_interval),
+        ] {
+            if duration.is_zero() {
+                return Err((flag, "must be longer than nothing".to_owned()));
             }
         }
         let most = u32::MAX as usize;

@@ -231,19 +231,41 @@ pub async fn run(
     }
 }
 
+/// A stitcher that the others know.
+#[derive(Debug)]
+pub struct Sweeper {
+    stitcher: Stitcher,
+    state: SweepState,
+}
+
+impl Sweeper {
+    /// Makes a stitcher known in the store; nothing, if the stop comes first. Nothing may be inserted
+    /// before: what a process that nobody knows takes with it is nobody's to find.
+    pub async fn make_known(stitcher: Stitcher, watch: &Watch, stop: &Stop) -> Option<Self> {
+        let mut state = SweepState::new(Uuid::now_v7().to_string());
+        while let Err(error) = stitcher.begin(&mut state).await {
+            watch.failed(log::chain(&error));
+            if !stop.sleep(RETRY_PAUSE).await {
+                return None;
+            }
+        }
+        Some(Self { stitcher, state })
+    }
+}
+
 /// Sweeps once at start, then at every interval or when the mailbox overflowed, until the stop;
 /// says each time how far this collector has come. `unsent` is the age of the oldest answer that is
 /// not known to be in the store.
 pub async fn sweep(
+    sweeper: Sweeper,
     mailbox: &Mailbox,
     unsent: &(impl Fn() -> Duration + Sync),
-    stitcher: &Stitcher,
     settings: &StitchSettings,
     watch: &Watch,
     metrics: &CollectorMetrics,
     stop: &Stop,
 ) {
-    let mut state = SweepState::new(Uuid::now_v7().to_string());
+    let Sweeper { ref stitcher, mut state } = sweeper;
     let mut failing = false;
     let mut tidied = Instant::now();
     while !stop.is_stopped() {

@@ -78,6 +78,19 @@ async fn what_the_store_refuses_doubles_nothing_and_is_sent_again_once_mended() 
     let (listed, told) = resubmit(&stack, &["--list"]);
     assert!(listed.status.success());
     assert!(told.contains(": 1 otel_traces;") && told.contains("\n1 records in "), "{told}");
+    // It runs beside collectors, and decides nothing of theirs.
+    let other = stack.journal().with_file_name("other.toml");
+    let skew = order_model::lifecycle::DEFAULT_TOML.replacen("skew = \"2s\"", "skew = \"3s\"", 1);
+    fs::write(&other, skew).unwrap();
+    let flags = ["--lifecycle", other.to_str().unwrap(), "--store-url", &stack.store_url()];
+    for command in [&["journal", "resubmit", stack.journal().to_str().unwrap()][..], &["restitch"]]
+    {
+        let refused = run(&[&flags[..], command].concat());
+        assert!(!refused.status.success());
+        let told = String::from_utf8(refused.stderr).unwrap();
+        assert!(told.contains("the lifecycle in force is"), "{told}");
+    }
+    assert_eq!(stack.query("SELECT count() FROM lifecycles").await, ["1"]);
     // The cause is still there.
     let (refused, told) = resubmit(&stack, &[]);
     assert_eq!(refused.status.code(), Some(65), "{told}");

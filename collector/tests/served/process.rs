@@ -40,11 +40,24 @@ fn every_mistake_of_a_lifecycle_is_told_with_its_line() {
 }
 
 #[test]
+fn a_folder_without_a_journal_is_not_called_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let verified = run(&["journal", "verify", folder.path().to_str().unwrap()]);
+    assert_eq!(verified.status.code(), Some(66));
+    assert!(String::from_utf8(verified.stderr).unwrap().contains("no journal in"));
+}
+
+#[test]
 fn a_bad_setting_names_itself() {
     for (args, says) in [
         (&["--inserts-at-once", "0"][..], "--inserts-at-once"),
         (&["--in-flight-bytes-max", "9"], "--in-flight-bytes-max"),
         (&["--sweep-interval", "soon"], "--sweep-interval"),
+        (&["--connections-max", "18446744073709551615"], "--connections-max"),
+        (&["--in-flight-requests-max", "18446744073709551615"], "--in-flight-requests-max"),
+        (&["--streams-max", "0"], "--streams-max"),
+        (&["--keep-alive", "0s"], "--keep-alive"),
+        (&["--decoded-bytes-max", "0"], "--decoded-bytes-max"),
         (&["--insert-bytes-max", "0"], "--insert-bytes-max"),
         (&[], "--journal"),
         (&["--journal", "j", "--journal-bytes-max", "1"], "--journal-bytes-max"),

@@ -137,26 +137,35 @@ async fn a_batch_that_is_too_large_is_halved_and_a_record_that_is_too_large_is_s
     let behind = Behind::start(&stack, 20_000).await;
     stack.engine.freeze();
     for id in 1..=40 {
-        // One is too large by itself.
-        behind.send(id, if id == 17 { 30_000 } else { 1_200 }).await;
+        // Two are too large by themselves.
+        let bytes = if id == 17 { 60_000 } else { 1_200 };
+        behind.send(id, if id == 29 { 30_000 } else { bytes }).await;
     }
     stack.engine.thaw();
     behind.stored().await;
     // Not folded: halves are no repeats.
-    assert_eq!(stack.query_now("SELECT count() FROM otel_traces").await, ["39"]);
+    assert_eq!(stack.query_now("SELECT count() FROM otel_traces").await, ["38"]);
     let splits = behind.metric("insert_splits_total").await;
     assert!((2..40).contains(&splits), "{splits}");
-    assert_eq!(behind.metric("refused_records_total").await, 1);
+    assert_eq!(behind.metric("refused_records_total").await, 2);
     let log = behind.collector.log();
     assert!(log.contains("the store refuses an insert; it gets its halves"), "{log}");
 
-    behind.bytes_max.store(1 << 20, Ordering::Relaxed);
-    let (url, journal) = (behind.url.clone(), behind.folder.path().join("journal"));
-    let args =
-        ["--store-url", &url, "journal", "resubmit", journal.to_str().unwrap()].map(str::to_owned);
-    let sent = tokio::task::spawn_blocking(move || run(&args.each_ref().map(String::as_str)));
-    let sent = sent.await.unwrap();
-    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    let journal = behind.folder.path().join("journal");
+    let resubmit = async |bytes_max| {
+        behind.bytes_max.store(bytes_max, Ordering::Relaxed);
+        let folder = journal.to_str().unwrap();
+        let args = ["--store-url", &behind.url, "journal", "resubmit", folder].map(str::to_owned);
+        let sent = tokio::task::spawn_blocking(move || run(&args.each_ref().map(String::as_str)));
+        let sent = sent.await.unwrap();
+        (sent.status.code(), String::from_utf8(sent.stdout).unwrap())
+    };
+    // One that is too large still holds up none behind it.
+    let (code, told) = resubmit(45_000).await;
+    assert!(told.contains("1 records are in the store, 1 stay"), "{told}");
+    assert_eq!(code, Some(65), "{told}");
+    let (code, told) = resubmit(1 << 20).await;
+    assert_eq!(code, Some(0), "{told}");
     assert_eq!(stack.query_now("SELECT count(), uniq(SpanId) FROM otel_traces").await, ["40\t40"]);
     let left = fs::read_dir(journal.with_extension("refused")).unwrap();
     assert_eq!(left.count(), 1, "the lock alone");

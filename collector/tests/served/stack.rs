@@ -162,6 +162,11 @@ impl Stack {
         self.collector = start_collector(self.folder.path(), &store, flags);
     }
 
+    /// Where the store is.
+    pub(crate) fn store_url(&self) -> String {
+        format!("http://{}", self.engine.address("clickhouse-http"))
+    }
+
     /// The folder of the collector's journal.
     pub(crate) fn journal(&self) -> PathBuf {
         self.folder.path().join("journal")

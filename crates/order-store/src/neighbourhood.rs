@@ -27,8 +27,8 @@ use parting::Parting;
 /// Orders that a number or a carrier brings along whether it glues them or not: what it glued until
 /// now may part. A number that more orders have has long parted them, but for those of one partner.
 const COMPANIONS_MAX: usize = 8 * NUMBER_ORDERS_MAX;
-/// Orders that one carrier may name before the rest is left out: a trace of so many is a batch,
-/// which glues nothing, and its other orders are not asked for.
+/// Orders that one carrier may name before the rest is left out where only glue is sought: a trace
+/// of so many is a batch, which glues nothing.
 const NAMES_PER_CARRIER_MAX: usize = 10_000;
 
 /// A part of the stitching graph, whole for these orders.
@@ -144,7 +144,7 @@ impl Loader<'_> {
         if seen.is_empty() {
             return Ok(orders);
         }
-        self.load_names(&mut graph, &seen).await?;
+        self.load_names(&mut graph, &seen, usize::MAX).await?;
         for carrier in touched.carriers.iter().filter(|carrier| !graph.is_reused(carrier)) {
             orders.extend(graph.named_by(carrier).cloned());
         }
@@ -155,7 +155,11 @@ impl Loader<'_> {
         }
         let mut frontier = seen.clone();
         frontier.retain(|carrier| !graph.is_reused(carrier));
-        for _ in 0..HOPS_MAX {
+        // A new link of a hub is touched at its other end: whom the hub held is one hop farther.
+        for hop in 0..=HOPS_MAX {
+            if hop == HOPS_MAX && !parting.follows_any() {
+                break;
+            }
             let found = self.beyond(&mut graph, &frontier, &mut seen, Some(parting)).await?;
             frontier.retain(|carrier| !graph.is_hub(carrier) || parting.follows(carrier));
             orders.extend(frontier.iter().flat_map(|carrier| graph.orders_met(carrier)).cloned());
@@ -194,8 +198,8 @@ impl Loader<'_> {
     }
 
     /// The carriers at the other ends of these carriers' links that were not seen yet, with the
-    /// orders they name. The spans at these ends of the links are asked what they name; of what is
-    /// touched, with whom must part, those at the other ends, too.
+    /// orders they name. The spans at these ends are asked what they name; of what is touched, those
+    /// at the other ends, too.
     async fn beyond(
         &self,
         graph: &mut Graph,
@@ -225,7 +229,9 @@ impl Loader<'_> {
         let others = walked.flat_map(|carrier| graph.linked_with(carrier));
         let found: BTreeSet<String> = others.filter(|end| !seen.contains(*end)).cloned().collect();
         seen.extend(found.iter().cloned());
-        self.load_names(graph, &found).await?;
+        // Of whom is touched all are derived, however many a batch names.
+        let names_max = if parting.is_some() { usize::MAX } else { NAMES_PER_CARRIER_MAX };
+        self.load_names(graph, &found, names_max).await?;
         Ok(found)
     }
 
@@ -258,7 +264,8 @@ impl Loader<'_> {
             self.read::<AliasRow>(ALIASES, &keys, MESSAGE_ORDERS_MAX + 1, "find orders by name");
         let glueing = self.read::<String>(PROVISIONAL_TRACES, &traces, 0, "find numbers in traces");
         let (others, glueing) = tokio::try_join!(others, glueing)?;
-        let names = self.read_namings(&glueing.into_iter().collect()).await?;
+        let names =
+            self.read_namings(&glueing.into_iter().collect(), NAMES_PER_CARRIER_MAX).await?;
         others.into_iter().for_each(|row| add_alias(graph, row));
         names.into_iter().for_each(|row| add_naming(graph, row));
         Ok(())
@@ -291,11 +298,12 @@ impl Loader<'_> {
         Ok(found)
     }
 
-    /// The orders that carriers name.
+    /// The orders that carriers name, at most so many of each trace.
     async fn load_names(
         &self,
         graph: &mut Graph,
         carriers: &BTreeSet<String>,
+        names_max: usize,
     ) -> Result<(), StoreError> {
         let (messages, traces): (Vec<_>, Vec<_>) =
             carriers.iter().partition(|carrier| message_of(carrier).is_some());
@@ -303,7 +311,7 @@ impl Loader<'_> {
         let traces = traces.into_iter().cloned().collect();
         let aliases =
             self.read::<AliasRow>(ALIASES, &keys, NAMES_PER_CARRIER_MAX, "find orders of messages");
-        let (aliases, namings) = tokio::try_join!(aliases, self.read_namings(&traces))?;
+        let (aliases, namings) = tokio::try_join!(aliases, self.read_namings(&traces, names_max))?;
         let of_messages = aliases.into_iter().filter(|row| row.alias_kind == ALIAS_MESSAGE_ID);
         of_messages.for_each(|row| add_alias(graph, row));
         namings.into_iter().for_each(|row| add_naming(graph, row));
@@ -324,9 +332,13 @@ impl Loader<'_> {
         Ok(links)
     }
 
-    async fn read_namings(&self, traces: &BTreeSet<String>) -> Result<Vec<NamingRow>, StoreError> {
-        self.read::<NamingRow>(NAMINGS, traces, NAMES_PER_CARRIER_MAX, "find orders of traces")
-            .await
+    async fn read_namings(
+        &self,
+        traces: &BTreeSet<String>,
+        names_max: usize,
+    ) -> Result<Vec<NamingRow>, StoreError> {
+        let names_max = names_max.min(u32::MAX as usize); // The store counts to 32 bits.
+        self.read::<NamingRow>(NAMINGS, traces, names_max, "find orders of traces").await
     }
 
     async fn read<T>(

@@ -69,6 +69,17 @@ pub enum MigrateError {
         /// Its name.
         name: String,
     },
+    /// A command beside running collectors was given another lifecycle than theirs.
+    #[error(
+        "the lifecycle in force is {in_force}, and this command was given {given}; give it the \
+         collectors' file by --lifecycle"
+    )]
+    OtherLifecycle {
+        /// Fingerprint of the collectors'.
+        in_force: String,
+        /// Fingerprint of the command's.
+        given: String,
+    },
 }
 
 #[derive(Row, Serialize, Deserialize)]
@@ -93,6 +104,32 @@ impl Store {
         self.migrate_up_to(u32::MAX).await?;
         self.record_lifecycle(lifecycle).await?;
         Ok(())
+    }
+
+    /// The same for a command beside running collectors: it puts no other lifecycle in force than
+    /// theirs.
+    ///
+    /// # Errors
+    /// See [`MigrateError`].
+    pub async fn migrate_beside(&self, lifecycle: &Lifecycle) -> Result<(), MigrateError> {
+        self.migrate_up_to(u32::MAX).await?;
+        let given = lifecycle_fingerprint(lifecycle);
+        match self.lifecycle_in_force().await? {
+            Some(in_force) if in_force != given => {
+                Err(MigrateError::OtherLifecycle { in_force, given })
+            }
+            Some(_) => Ok(()),
+            None => Ok(self.record_lifecycle(lifecycle).await?),
+        }
+    }
+
+    /// The fingerprint of the lifecycle that was recorded last.
+    async fn lifecycle_in_force(&self) -> Result<Option<String>, StoreError> {
+        self.client
+            .query("SELECT Fingerprint FROM lifecycle_v1")
+            .fetch_optional()
+            .await
+            .map_err(StoreError::doing("read the lifecycle in force"))
     }
 
     /// Applies what is missing up to the migration `last`: the store of an older Waybill, for
@@ -158,13 +195,7 @@ impl Store {
     async fn record_lifecycle(&self, lifecycle: &Lifecycle) -> Result<(), StoreError> {
         let row = LifecycleRow::new(lifecycle);
         let doing = || StoreError::doing("record the lifecycle");
-        let latest: Option<String> = self
-            .client
-            .query("SELECT Fingerprint FROM lifecycle_v1")
-            .fetch_optional()
-            .await
-            .map_err(doing())?;
-        if latest.as_deref() == Some(&row.fingerprint) {
+        if self.lifecycle_in_force().await?.as_ref() == Some(&row.fingerprint) {
             return Ok(());
         }
         let mut insert = self.client.insert::<LifecycleRow>("lifecycles").await.map_err(doing())?;

@@ -96,6 +96,11 @@ impl Parting {
         self.followed.contains(carrier)
     }
 
+    /// Whether any is.
+    pub(super) fn follows_any(&self) -> bool {
+        !self.followed.is_empty()
+    }
+
     /// What is let go once the orders found are derived.
     pub(crate) fn into_let_go(self) -> BTreeSet<String> {
         self.followed

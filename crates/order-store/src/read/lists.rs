@@ -1,6 +1,6 @@
 //! Lists of orders: newest first, by keyset, at one point in time.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use clickhouse::Row;
 use order_model::Condition;
@@ -55,48 +55,68 @@ impl Reader {
         let as_of = self.as_of(as_of).await?;
         let from = Position::after(after);
         let wanted = limit.saturating_add(1);
-        let open = self.open_orders(stage, filter, wanted, &from, as_of);
+        let open = self.open_orders(stage, filter, wanted, from.clone(), as_of);
         let settled = async {
             match stage.filter(|_| filter.may_have_ended()) {
                 Some(stage) => {
                     self.settled_orders(stage, filter, wanted, from.clone(), as_of).await
                 }
-                None => Ok(Settled::default()),
+                None => Ok(Found::default()),
             }
         };
-        let (mut orders, mut settled) = tokio::try_join!(open, settled)?;
+        let (open, mut settled) = tokio::try_join!(open, settled)?;
+        let mut orders = open.orders;
         orders.append(&mut settled.orders);
         orders.sort_by(|a, b| (b.since, &b.order_id).cmp(&(a.since, &a.order_id)));
         // One that ended between the two readings is in both.
         let mut shown = HashSet::new();
         orders.retain(|order| shown.insert(order.order_id.clone()));
-        if let Some(end) = &settled.looked_until {
+        // What lies behind the end of either reading is another page's.
+        let ends = [open.looked_until, settled.looked_until].into_iter().flatten();
+        let end = ends.max_by(|a, b| (a.since, &a.order_id).cmp(&(b.since, &b.order_id)));
+        if let Some(end) = &end {
             orders.retain(|o| (o.since, &o.order_id) >= (end.since, &end.order_id));
         }
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = orders.len() > limit;
         orders.truncate(limit);
         let last = orders.last().filter(|_| more);
-        let next = last
-            .map(|o| StageCursor { since: o.since, order_id: o.order_id.clone() })
-            .or(settled.looked_until);
+        let next =
+            last.map(|o| StageCursor { since: o.since, order_id: o.order_id.clone() }).or(end);
         Ok(OrderPage { as_of, orders, next })
     }
 
+    /// Open orders: which, by few columns; then all columns of those, where orders are found one by
+    /// one: merging what is open costs by the column.
     async fn open_orders(
+        &self,
+        stage: Option<&str>,
+        filter: StageFilter,
+        wanted: u32,
+        from: Position,
+        as_of: UnixMillis,
+    ) -> Result<Found, StoreError> {
+        let mut found = Looking::new(wanted, from);
+        while let Some(places) = found.places_wanted() {
+            let places = self.open_places(stage, filter, places, &found.from, as_of).await?;
+            let orders = self.orders_at(&places, as_of).await?;
+            // One that has moved on in between is on no page: it will be on its new one.
+            found.add(&places, orders, |order| !order.ended);
+        }
+        Ok(found.end())
+    }
+
+    async fn open_places(
         &self,
         stage: Option<&str>,
         filter: StageFilter,
         wanted: u32,
         from: &Position,
         as_of: UnixMillis,
-    ) -> Result<Vec<OrderSummary>, StoreError> {
+    ) -> Result<Vec<Position>, StoreError> {
         let condition = filter.condition.map_or("1", mark_of);
         let stage_is = if stage.is_some() { "Stage = {stage:String}" } else { "1" };
-        // First which, by few columns; then all columns of those, where orders are found one by
-        // one: merging what is open costs by the column.
-        let places: Vec<Position> = self
-            .store
+        self.store
             .fetch_all("list open orders", |client| {
                 client
                     .query(&format!(
@@ -110,15 +130,7 @@ impl Reader {
                     .param("order", &from.order_id)
                     .param("wanted", wanted)
             })
-            .await?;
-        let ids: Vec<&String> = places.iter().map(|place| &place.order_id).collect();
-        let mut orders = self.orders_of_ids(&ids, as_of).await?;
-        // One that has moved on in between is on no page: it will be on its new one.
-        orders.retain(|order| {
-            !order.ended
-                && places.iter().any(|p| p.order_id == order.order_id && p.since == order.since)
-        });
-        Ok(orders)
+            .await
     }
 
     /// Ended orders: hints in the order of the list, each looked up in the state.
@@ -127,37 +139,30 @@ impl Reader {
         stage: &str,
         filter: StageFilter,
         wanted: u32,
-        mut from: Position,
+        from: Position,
         as_of: UnixMillis,
-    ) -> Result<Settled, StoreError> {
-        let enough = usize::try_from(wanted).unwrap_or(usize::MAX);
-        let mut orders: Vec<OrderSummary> = Vec::new();
-        let mut hints_wanted = wanted;
-        for _ in 0..HINT_ROUNDS_MAX {
-            let mut hints = self.settled_hints(stage, hints_wanted, &from).await?;
-            let exhausted = hints.len() < usize::try_from(hints_wanted).unwrap_or(usize::MAX);
-            hints_wanted = hints_wanted.saturating_mul(2).min(HINTS_MAX.max(wanted));
-            // A state that was derived again left the same hint again.
-            hints.dedup_by(|a, b| a.since == b.since && a.order_id == b.order_id);
-            let Some(last) = hints.last() else {
-                return Ok(Settled { orders, looked_until: None });
-            };
-            from = Position { since: last.since, order_id: last.order_id.clone() };
-            let ids: Vec<&String> = hints.iter().map(|hint| &hint.order_id).collect();
-            let mut found = self.orders_of_ids(&ids, as_of).await?;
-            found.retain(|order| {
-                hints.iter().any(|h| h.order_id == order.order_id && h.since == order.since)
-                    && order.stage == stage
+    ) -> Result<Found, StoreError> {
+        let mut found = Looking::new(wanted, from);
+        while let Some(hints) = found.places_wanted() {
+            let hints = self.settled_hints(stage, hints, &found.from).await?;
+            let orders = self.orders_at(&hints, as_of).await?;
+            found.add(&hints, orders, |order| {
+                order.stage == stage
                     && order.ended
                     && filter.condition.is_none_or(|condition| order.condition == condition)
             });
-            orders.append(&mut found);
-            if exhausted || orders.len() >= enough {
-                return Ok(Settled { orders, looked_until: None });
-            }
         }
-        let looked_until = Some(StageCursor { since: from.since, order_id: from.order_id });
-        Ok(Settled { orders, looked_until })
+        Ok(found.end())
+    }
+
+    /// The orders at these places, in no order.
+    async fn orders_at(
+        &self,
+        places: &[Position],
+        as_of: UnixMillis,
+    ) -> Result<Vec<OrderSummary>, StoreError> {
+        let ids: BTreeSet<&String> = places.iter().map(|place| &place.order_id).collect();
+        self.orders_of_ids(&ids.into_iter().collect::<Vec<_>>(), as_of).await
     }
 
     async fn settled_hints(
@@ -209,20 +214,76 @@ impl Reader {
 /// Rows that come after a [`Position`] in a list; the first part is for the table's own order.
 const BEFORE: &str = "StageSince <= fromUnixTimestamp64Milli({since:Int64}, 'UTC') \
     AND (toUnixTimestamp64Milli(StageSince), OrderId) < ({since:Int64}, {order:String})";
-/// Rounds of hints for one page: so many stale hints in a row end a page early, and the next one
-/// goes on behind them.
-const HINT_ROUNDS_MAX: usize = 20;
-/// Hints of one round; each round asks for twice as many as the one before.
-const HINTS_MAX: u32 = 5_000;
+/// Rounds of places for one page: so many in a row whose orders have moved on end a page early, and
+/// the next one goes on behind them.
+const ROUNDS_MAX: u32 = 20;
+/// Places of one round; each round asks for twice as many as the one before.
+const PLACES_MAX: u32 = 5_000;
 /// No stage begins later: the end of what a `DateTime64(3)` can be compared with.
 const SINCE_MAX: UnixMillis = 9_000_000_000_000;
 
-/// Settled orders of a page.
+/// Orders for a page.
 #[derive(Debug, Default)]
-struct Settled {
+struct Found {
     orders: Vec<OrderSummary>,
     /// Where looking ended early, if it did.
     looked_until: Option<StageCursor>,
+}
+
+/// The way through places of a list to orders that still stand there, round by round.
+#[derive(Debug)]
+struct Looking {
+    found: Found,
+    orders_wanted: usize,
+    places_wanted: u32,
+    rounds: u32,
+    /// Where the next round begins.
+    from: Position,
+    is_done: bool,
+}
+
+impl Looking {
+    fn new(wanted: u32, from: Position) -> Self {
+        let orders_wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+        let found = Found::default();
+        Self { found, orders_wanted, places_wanted: wanted, rounds: 0, from, is_done: false }
+    }
+
+    /// How many places the next round is to look at, if there is one.
+    fn places_wanted(&self) -> Option<u32> {
+        (!self.is_done && self.rounds < ROUNDS_MAX).then_some(self.places_wanted)
+    }
+
+    /// Takes the orders of a round that stand at their places, and are wanted.
+    fn add(
+        &mut self,
+        places: &[Position],
+        mut orders: Vec<OrderSummary>,
+        is_wanted: impl Fn(&OrderSummary) -> bool,
+    ) {
+        let at: HashSet<(&str, UnixMillis)> =
+            places.iter().map(|place| (place.order_id.as_str(), place.since)).collect();
+        orders.retain(|order| {
+            at.contains(&(order.order_id.as_str(), order.since)) && is_wanted(order)
+        });
+        self.found.orders.append(&mut orders);
+        let are_all = places.len() < usize::try_from(self.places_wanted).unwrap_or(usize::MAX);
+        self.is_done = are_all || self.found.orders.len() >= self.orders_wanted;
+        self.rounds += 1;
+        self.places_wanted =
+            self.places_wanted.saturating_mul(2).min(PLACES_MAX.max(self.places_wanted));
+        if let Some(last) = places.last() {
+            self.from = last.clone();
+        }
+    }
+
+    fn end(mut self) -> Found {
+        if !self.is_done {
+            let Position { since, order_id } = self.from;
+            self.found.looked_until = Some(StageCursor { since, order_id });
+        }
+        self.found
+    }
 }
 
 /// A place in a list.

@@ -28,19 +28,26 @@ impl Stitcher {
         orders: &BTreeSet<String>,
         recount: bool,
     ) -> Result<usize, StoreError> {
-        let (moment, versions, near) = self.begin(orders.clone()).await?;
-        let mut derived = 0;
-        let mut groups = groups(&near).into_iter().peekable();
-        while groups.peek().is_some() {
-            // One portion at a time: the carriers of all at once may be many.
-            let portion = next_portion(&near, &mut groups);
-            derived += self.derive_portion(&portion, moment, &versions, recount).await?;
+        loop {
+            let (moment, versions, near) = self.take_ticket(orders.clone()).await?;
+            let mut derived = Some(0);
+            let mut groups = groups(&near).into_iter().peekable();
+            while let Some(so_far) = derived
+                && groups.peek().is_some()
+            {
+                // One portion at a time: the carriers of all at once may be many.
+                let portion = next_portion(&near, &mut groups);
+                let more = self.derive_portion(&portion, moment, &versions, recount).await?;
+                derived = more.map(|more| so_far + more);
+            }
+            if let Some(derived) = derived {
+                return Ok(derived);
+            }
         }
-        Ok(derived)
     }
 
     /// Takes a ticket, and reads which orders and carriers are one with these.
-    async fn begin(
+    async fn take_ticket(
         &self,
         mut orders: BTreeSet<String>,
     ) -> Result<(Moment, HashMap<String, i64>, Neighbourhood), StoreError> {
@@ -73,13 +80,15 @@ impl Stitcher {
         Ok(above.into_iter().map(|(id, derived_at)| (id, derived_at + 1)).collect())
     }
 
+    /// Derives and writes; nothing, if another wrote above a clock that was ahead meanwhile: which
+    /// of the two knows more, versions cannot say then.
     async fn derive_portion(
         &self,
         portion: &Portion,
         moment: Moment,
         versions: &HashMap<String, i64>,
         recount: bool,
-    ) -> Result<usize, StoreError> {
+    ) -> Result<Option<usize>, StoreError> {
         let ids: Vec<&String> = portion.iter().flat_map(|(group, _)| &group.members).collect();
         let carriers: BTreeSet<&String> = portion.iter().flat_map(|(_, c)| c.keys()).collect();
         let horizon = horizon(&self.lifecycle, moment.ticket);
@@ -110,9 +119,15 @@ impl Stitcher {
                 rows.push(row);
             }
         }
+        if !versions.is_empty() {
+            let ahead: BTreeSet<String> = versions.keys().cloned().collect();
+            if self.versions(&ahead, moment.ticket).await? != *versions {
+                return Ok(None);
+            }
+        }
         self.write(&rows).await?;
         self.recount(&buckets).await?;
-        Ok(rows.len())
+        Ok(Some(rows.len()))
     }
 
     async fn write(&self, rows: &[StateRow]) -> Result<(), StoreError> {

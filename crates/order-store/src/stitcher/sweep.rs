@@ -29,6 +29,23 @@ const OUTDATED_MAX: u32 = 20_000;
 /// so that no older one can bring an order back; and for as long as rules look at what ended.
 const ENDED_KEPT_SECONDS: u32 = 86_400;
 
+/// Carriers of one page of a takeover.
+const PAGE_CARRIERS: u32 = 20_000;
+/// Carriers that got facts without an order, or links.
+const CARRIERS_SINCE: &str = "SELECT DISTINCT Carrier FROM ( \
+    SELECT Carrier, InsertedAt FROM order_events WHERE OrderId = '' UNION ALL \
+    SELECT Carrier, InsertedAt FROM order_heartbeats WHERE OrderId = '' UNION ALL \
+    SELECT TraceId AS Carrier, InsertedAt FROM trace_links) \
+    WHERE InsertedAt >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') \
+    AND Carrier > {after:String} ORDER BY Carrier LIMIT {page:UInt32}";
+/// Carriers that were named.
+const NAMED_SINCE: &str = "SELECT DISTINCT TraceId FROM ( \
+    SELECT TraceId, InsertedAt FROM order_traces WHERE TraceId != '' UNION ALL \
+    SELECT concat('message:', Alias) AS TraceId, InsertedAt FROM order_aliases \
+    WHERE AliasKind = 'message_id') \
+    WHERE InsertedAt >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') \
+    AND TraceId > {after:String} ORDER BY TraceId LIMIT {page:UInt32}";
+
 /// Who this stitcher is, and how far its sweeps have come.
 #[derive(Debug, Clone)]
 pub struct SweepState {
@@ -36,6 +53,8 @@ pub struct SweepState {
     name: String,
     /// Whether the first sweep is done.
     began: bool,
+    /// From when on the first sweep looks, once that is known.
+    since: Option<UnixMillis>,
 }
 
 impl SweepState {
@@ -48,12 +67,13 @@ impl SweepState {
     /// Lets the next sweep go through what any stitcher may have left, this one among them.
     pub fn begin_again(&mut self) {
         self.began = false;
+        self.since = None;
     }
 
     /// A new stitcher of that unique name.
     #[must_use]
     pub fn new(name: String) -> Self {
-        Self { name, began: false }
+        Self { name, began: false, since: None }
     }
 }
 
@@ -100,10 +120,10 @@ impl Stitcher {
         let mut stitched = Stitched::default();
         let since = if state.began {
             silent.iter().map(|peer| peer.stitched_until).min()
-        } else if self.first_ever().await? {
-            Some(0)
+        } else if state.since.is_some() {
+            state.since
         } else {
-            running.iter().map(|peer| peer.stitched_until).min()
+            self.left_since(&running).await?
         };
         // What is due is not to wait for a takeover that fails.
         stitched += self.derive_all(&self.due().await?, false, &|| ()).await?;
@@ -118,6 +138,34 @@ impl Stitcher {
         Ok(stitched)
     }
 
+    /// Makes this stitcher known before anything is inserted: from then on another takes its work
+    /// over. Its first sweep looks for what was left until then.
+    ///
+    /// # Errors
+    /// The store could not be reached or refused; call it again.
+    pub async fn begin(&self, state: &mut SweepState) -> Result<(), StoreError> {
+        let now = self.store_clock().await? / NANOS_PER_MILLI;
+        let running = self.running().await?;
+        state.since = self.left_since(&running).await?;
+        // What was left is not stitched yet.
+        self.record(StitcherRow {
+            stitcher: state.name.clone(),
+            said_at: now,
+            stitched_until: state.since.unwrap_or(now).min(now),
+            lag_ms: 0,
+            stopped: 0,
+        })
+        .await
+    }
+
+    /// From when on nobody may have stitched; never, when all have stopped in order.
+    async fn left_since(&self, running: &[StitcherRow]) -> Result<Option<UnixMillis>, StoreError> {
+        if self.first_ever().await? {
+            return Ok(Some(0));
+        }
+        Ok(running.iter().map(|peer| peer.stitched_until).min())
+    }
+
     /// Derives every order whose facts are newer than its state, or that has none: what was missed
     /// in spite of all.
     ///
@@ -127,8 +175,7 @@ impl Stitcher {
         self.take_over(0).await
     }
 
-    /// Says how far this stitcher has come. Until it says so for the first time, nobody takes its
-    /// work over.
+    /// Says how far this stitcher has come.
     ///
     /// # Errors
     /// The store could not be reached or refused.
@@ -235,12 +282,18 @@ impl Stitcher {
             stitched += self.derive_all(&orders, true, &|| ()).await?;
         }
         if since > 0 {
-            let (carriers, named) = self.carriers_since(since).await?;
-            let mut touched = Touched { carriers, named, ..Touched::default() };
             let age = self.age_of(since).await?;
-            while !touched.is_empty() {
-                let part = touched.take(STITCH_ORDERS_MAX);
-                stitched += self.stitch_counting(&part, age).await?;
+            for (sql, are_named) in [(CARRIERS_SINCE, false), (NAMED_SINCE, true)] {
+                let mut after = String::new();
+                loop {
+                    let page = self.carriers_since(sql, &after, since).await?;
+                    let Some(last) = page.last() else { break };
+                    after.clone_from(last);
+                    let mut touched = Touched::default();
+                    let ids = if are_named { &mut touched.named } else { &mut touched.carriers };
+                    ids.extend(page);
+                    stitched += self.stitch_counting(&touched, age).await?;
+                }
             }
         }
         Ok(stitched)
@@ -294,33 +347,22 @@ impl Stitcher {
         Ok(rows.into_iter().map(|row| (row.order_id, row.at)).collect())
     }
 
-    /// Carriers that got facts without an order, or links, and carriers that were named, since.
+    /// The next carriers that were touched since, in the order of their names.
     async fn carriers_since(
         &self,
+        sql: &str,
+        after: &str,
         since: UnixMillis,
-    ) -> Result<(BTreeSet<String>, BTreeSet<String>), StoreError> {
-        let read = |sql: &'static str| async move {
-            let query = self.store.client.query(sql).param("since", since);
-            let found = query.fetch_all::<String>().await;
-            found.map_err(StoreError::doing("find traces that were touched"))
-        };
-        let carriers = read(
-            "SELECT DISTINCT Carrier FROM order_events WHERE OrderId = '' \
-             AND InsertedAt >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') \
-             UNION DISTINCT SELECT DISTINCT Carrier FROM order_heartbeats WHERE OrderId = '' \
-             AND InsertedAt >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') \
-             UNION DISTINCT SELECT DISTINCT TraceId AS Carrier FROM trace_links \
-             WHERE InsertedAt >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')",
-        );
-        let named = read(
-            "SELECT DISTINCT TraceId FROM order_traces WHERE TraceId != '' \
-             AND InsertedAt >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') \
-             UNION DISTINCT SELECT DISTINCT concat('message:', Alias) AS TraceId \
-             FROM order_aliases WHERE AliasKind = 'message_id' \
-             AND InsertedAt >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')",
-        );
-        let (carriers, named) = tokio::try_join!(carriers, named)?;
-        Ok((carriers.into_iter().collect(), named.into_iter().collect()))
+    ) -> Result<Vec<String>, StoreError> {
+        self.store
+            .client
+            .query(sql)
+            .param("since", since)
+            .param("after", after)
+            .param("page", PAGE_CARRIERS)
+            .fetch_all()
+            .await
+            .map_err(StoreError::doing("find traces that were touched"))
     }
 
     /// Orders whose time has come, and open ones of an older lifecycle.

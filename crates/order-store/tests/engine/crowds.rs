@@ -177,3 +177,40 @@ async fn who_takes_over_late_lets_go_as_well() {
     let all = format!(" {}", 2 * MESSAGE_ORDERS_MAX);
     assert_eq!(world.shown(COUNTED).await, twice(&[&all]));
 }
+
+/// Through three traces that name nobody; and a new link is touched at its far end.
+#[tokio::test]
+async fn a_hub_at_the_end_of_all_hops_lets_go_as_well() {
+    let mut world = World::start().await;
+    let link = |from: &str, to: &str| TraceLinkRow {
+        trace_id: from.into(),
+        span_id: "s".into(),
+        linked_trace_id: to.into(),
+        received_at: now_ms(),
+        ..TraceLinkRow::default()
+    };
+    let message = message_carrier("1");
+    let chain = Batch {
+        order_traces: vec![naming("A", "t", "", 0)],
+        trace_links: vec![link("u", "t"), link("v", "u"), link("w", "v"), link("w", &message)],
+        order_events: vec![stage(&message, "SHIPPED")],
+        ..Batch::default()
+    };
+    world.take(&chain).await;
+    assert_eq!(world.shown(LINKED).await, twice(&["A SHIPPED 3"]));
+    world.take(&meets(1_000..1_000 + HUB_LINKS_MAX)).await;
+    assert_eq!(world.shown(LINKED).await, twice(&["A  3"]));
+}
+
+/// Not one of a batch is left out, however many it names.
+#[tokio::test]
+async fn what_a_trace_says_is_said_of_all_whom_it_names() {
+    let mut world = World::start().await;
+    let orders: Vec<String> = (0..10_050).map(|n| format!("A{n:05}")).collect();
+    let order_traces = orders.iter().map(|order| naming(order, "batch", "", 0)).collect();
+    world.take(&Batch { order_traces, ..Batch::default() }).await;
+    let order_events = vec![stage("batch", "PACKAGING")];
+    assert_eq!(world.take(&Batch { order_events, ..Batch::default() }).await, orders.len());
+    let found: Vec<String> = world.server.store.client().query(COUNTED).fetch_all().await.unwrap();
+    assert_eq!(found, ["PACKAGING 10050"]);
+}

@@ -223,6 +223,43 @@ async fn an_event_of_the_future_counts_once_its_time_has_come() {
     assert_eq!(worlds.counted().await, (2, 0));
 }
 
+/// A collector that dies before its first sweep is done has left work behind as any other.
+#[tokio::test]
+async fn what_a_stitcher_left_before_its_first_sweep_is_taken_over() {
+    let mut worlds = Worlds::start().await;
+    let mut peer = SweepState::new("peer".to_owned());
+    worlds.stitcher.sweep(&mut peer).await.unwrap();
+    worlds.stitcher.report(&peer, Progress { lag_ms: 0, stopped: true }).await.unwrap();
+    worlds.hear("Wx", "name A t + stage A SUBMITTED 60").await;
+    let mut short_lived = SweepState::new("short-lived".to_owned());
+    worlds.stitcher.begin(&mut short_lived).await.unwrap();
+    worlds.insert("Wx", "stage A SHIPPED 5").await;
+    // It is not heard of again; that was over a minute ago.
+    for (table, columns) in [
+        ("stitchers", &["SaidAt", "StitchedUntil"][..]),
+        ("order_traces", &["InsertedAt"]),
+        ("orders", &["DerivedAt"]),
+    ] {
+        let earlier: Vec<String> =
+            columns.iter().map(|c| format!("{c} - toIntervalSecond(100) AS {c}")).collect();
+        let earlier = earlier.join(", ");
+        for sql in [
+            format!("CREATE TABLE moved AS {table} ENGINE = Memory"),
+            format!("INSERT INTO moved SELECT * REPLACE ({earlier}) FROM {table}"),
+            format!("TRUNCATE TABLE {table}"),
+            format!("INSERT INTO {table} SELECT * FROM moved"),
+            "DROP TABLE moved".to_owned(),
+        ] {
+            worlds.server.store.client().query(&sql).execute().await.unwrap();
+        }
+    }
+    let mut heir = SweepState::new("heir".to_owned());
+    worlds.stitcher.begin(&mut heir).await.unwrap();
+    worlds.stitcher.sweep(&mut heir).await.unwrap();
+    let expected = ["A SHIPPED; was SUBMITTED SHIPPED; named t"];
+    assert_eq!(worlds.shown("Wx").await, expected);
+}
+
 /// Also of an order that has more signals than count.
 #[tokio::test]
 async fn the_future_is_not_forgotten_over_a_long_past() {

@@ -285,6 +285,42 @@ async fn a_list_goes_on_behind_orders_that_were_taken_up_again() {
     assert_eq!(page.next, None);
 }
 
+/// Orders at the top of a list have moved on, and the table that says where they stood has not heard
+/// of it yet: the page is as long as ever, and the list goes on.
+#[tokio::test]
+async fn a_list_goes_on_behind_open_orders_that_have_just_moved_on() {
+    let mut store = Store::start().await;
+    let orders: Vec<String> = (0..60).map(|n| format!("A{n:02}")).collect();
+    let order_traces = orders.iter().map(|order| naming(order, "", "", 0)).collect();
+    let event = |(n, order): (i64, &String)| {
+        let event = stage("", "PACKAGING");
+        let event_time = event.event_time - (60 - n) * 1_000_000_000;
+        OrderEventRow { order_id: order.clone(), event_time, ..event }
+    };
+    let order_events = (0..).zip(&orders).map(event).collect();
+    store.take(&Batch { order_events, order_traces, ..Batch::default() }).await;
+    let moved = "INSERT INTO orders SELECT * REPLACE ('SHIPPED' AS Stage, 0 AS Announced, \
+        StageSince + 1 AS StageSince, DerivedAt + toIntervalSecond(1) AS DerivedAt) \
+        FROM orders FINAL WHERE OrderId > 'A29'";
+    store.server.store.client().query(moved).execute().await.unwrap();
+    let reader = Reader::new(store.server.store.clone());
+    let (mut seen, mut after) = (Vec::new(), None);
+    loop {
+        let page = reader
+            .stage_orders(Some("PACKAGING"), StageFilter::default(), 7, after, None)
+            .await
+            .unwrap();
+        assert!(page.orders.len() == 7 || page.next.is_none(), "{}", page.orders.len());
+        seen.extend(page.orders.into_iter().map(|order| order.order_id));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let expected: Vec<&String> = orders[..30].iter().rev().collect();
+    assert_eq!(seen.iter().collect::<Vec<_>>(), expected);
+}
+
 /// The id of an order becomes a name once, in the form of the search box, whatever its letters.
 #[tokio::test]
 async fn the_id_of_an_order_is_written_as_a_name_once() {
