@@ -4,7 +4,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse
 use prost::Message;
 use reqwest::{Client, Method, RequestBuilder, Response};
 
-use crate::otlp::{gzip, logs, span, traces, zstd};
+use crate::otlp::{gzip, logs, span, text, traces, unlike, zstd};
 use crate::stack::Stack;
 
 const PROTOBUF: &str = "application/x-protobuf";
@@ -137,10 +137,10 @@ async fn a_failure_is_a_status_in_the_encoding_of_the_request() {
 
 #[tokio::test]
 async fn a_full_house_asks_to_come_again() {
-    let stack = Stack::start(&["--in-flight-bytes-max", "2000", "--body-bytes-max", "1500"]).await;
-    let spans = (1..=20).map(|id| span(1, id, vec![])).collect();
+    let stack = Stack::start(&["--in-flight-bytes-max", "1500", "--body-bytes-max", "1500"]).await;
+    let spans = (1..=20).map(|id| span(1, id, vec![text("k", &unlike(id))])).collect();
     let body = traces("shop", spans).encode_to_vec();
-    // The rows of the spans weigh more than all that may be in flight.
+    // The body and the rows of its spans weigh more than all that may be in flight.
     let answer = post(stack.http("/v1/traces"), PROTOBUF, "", body).send().await.unwrap();
     assert_eq!(answer.status(), 429);
     assert_eq!(answer.headers()["retry-after"], "2");

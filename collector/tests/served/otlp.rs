@@ -89,3 +89,9 @@ pub(crate) fn grpc_frame(is_compressed: bool, message: &[u8]) -> Vec<u8> {
     frame.extend_from_slice(message);
     frame
 }
+
+/// Letters that repeat nothing, so that they do not shrink.
+pub(crate) fn unlike(number: u64) -> String {
+    let letters = |factor: u64| format!("{:016x}", number.wrapping_mul(factor).rotate_left(29));
+    letters(0x9e37_79b9_7f4a_7c15) + &letters(0xd6e8_feb8_6659_fd93)
+}
