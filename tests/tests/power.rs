@@ -80,11 +80,14 @@ async fn merged_rows_outlast_a_loss_of_power() -> Result<()> {
         Ok(if old == 0 { Look::Yes(()) } else { Look::NotYet(format!("{old} old parts")) })
     });
     gone.await?;
+    // Syncs, and with its own bytes the removal of the merged parts.
+    send(&stack, "ORD-2026-969999").await?;
+    stored(&stack, signals + 1).await?;
     stack.kill_part(Part::Engine).await?;
     stack.kill_part(Part::Collector).await?;
     disk.lose_power(None)?;
     stack.start_parts(&[Part::Engine, Part::Collector]).await?;
-    stored(&stack, signals).await?;
+    stored(&stack, signals + 1).await?;
     stack.stop().await?;
     drop(disk);
     stack.finish().await
