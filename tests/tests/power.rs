@@ -116,3 +116,26 @@ async fn an_insert_that_was_noted_and_not_done_is_done_by_its_repeat() -> Result
     drop(disk);
     stack.finish().await
 }
+
+/// On a full disk the engine would put an empty file in the place of a definition that it is to
+/// change, and not open its folder again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_leaves_definitions_whole() -> Result<()> {
+    let Some((mut stack, disk)) = stack().await? else { return Ok(()) };
+    send(&stack, "ORD-2026-980000").await?;
+    stored(&stack, 1).await?;
+    disk.leave(0);
+    let client = client(&stack)?;
+    for table in TABLES {
+        let change = format!("ALTER TABLE {table} MODIFY SETTING parts_to_delay_insert = 999");
+        let refused = client.query_raw(&change).execute().await.unwrap_err().to_string();
+        assert!(refused.contains("Code: 243"), "{table}: {refused}");
+    }
+    stack.kill_part(Part::Engine).await?;
+    disk.limit_no_more();
+    stack.start_part(Part::Engine).await?;
+    stored(&stack, 1).await?;
+    stack.stop().await?;
+    drop(disk);
+    stack.finish().await
+}
