@@ -70,6 +70,18 @@ impl ForgetfulDisk {
         tried.err().map(|error| format!("{error:#}"))
     }
 
+    /// Whether a disk can be mounted here. If not, it is said on standard error: a test that tests
+    /// nothing must not look like one that does.
+    #[must_use]
+    #[expect(clippy::print_stderr, reason = "the person who reads of a passed test needs it")]
+    pub fn is_possible() -> bool {
+        let why = Self::is_impossible();
+        if let Some(why) = &why {
+            eprintln!("NOT TESTED, no disk that forgets (it takes /dev/fuse and root): {why}");
+        }
+        why.is_none()
+    }
+
     /// Mounts an empty disk over a folder, which is made if missing.
     ///
     /// # Errors

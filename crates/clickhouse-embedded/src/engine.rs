@@ -2,6 +2,7 @@
 
 pub(crate) mod folder;
 pub(crate) mod deduplication;
+pub(crate) mod room;
 pub(crate) mod library;
 pub(crate) mod catalogue;
 
@@ -53,7 +54,7 @@ pub(crate) struct Engine {
     pub(crate) timezone: String,
     /// Held open for our own questions.
     own: Mutex<Connection>,
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl Engine {
@@ -83,15 +84,12 @@ impl Engine {
         let timezone = text(&mut own, "SELECT timezone()").map_err(start)?;
         exception::set_engine_version(&version);
         let catalogue = Catalogue::read(&mut own).map_err(start)?;
-        Ok(Self {
-            library,
-            arguments,
-            catalogue,
-            version,
-            timezone,
-            own: Mutex::new(own),
-            _folder: folder,
-        })
+        Ok(Self { library, arguments, catalogue, version, timezone, own: Mutex::new(own), folder })
+    }
+
+    /// The data folder.
+    pub(crate) fn data(&self) -> &Path {
+        self.folder.path()
     }
 
     /// A connection of its own with `settings`, whose names must be known.

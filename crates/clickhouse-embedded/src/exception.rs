@@ -39,6 +39,7 @@ pub(crate) enum Code {
     InvalidSessionTimeout = 374,
     TooManyRowsOrBytes = 396,
     SettingConstraintViolation = 452,
+    NotEnoughSpace = 243,
     AccessDenied = 497,
     UnknownRole = 511,
     AuthenticationFailed = 516,
@@ -50,6 +51,7 @@ impl Code {
         match self {
             Self::CannotParseText => "CANNOT_PARSE_TEXT",
             Self::BadArguments => "BAD_ARGUMENTS",
+            Self::NotEnoughSpace => "NOT_ENOUGH_SPACE",
             Self::ChecksumDoesntMatch => "CHECKSUM_DOESNT_MATCH",
             Self::NotImplemented => "NOT_IMPLEMENTED",
             Self::SyntaxError => "SYNTAX_ERROR",

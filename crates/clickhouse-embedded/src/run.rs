@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::answer::Sink;
 use crate::auth::Role;
-use crate::engine::{self, Engine};
+use crate::engine::{self, Engine, room};
 use crate::exception::{Code, Exception};
 use crate::ffi::{Connection, Statistics};
 use crate::request::Request;
@@ -176,6 +176,7 @@ fn execute(
         parameters: &request.parameters,
     };
     guard::check(&case, &bench.engine.catalogue)?;
+    room::check(text.statement(), bench.engine.data())?;
     if let Some(format) = text.insert().and_then(data_format) {
         return insert::run(connection, request, text, &format);
     }

@@ -2,7 +2,6 @@
 -- to (fsync_after_insert), and merges only when told once more: without this a loss of power takes
 -- merged rows of any age, whose sources are gone already (old_parts_lifetime is 0 in the embedded
 -- engine, 8 minutes in a server). Every table of MergeTree gets it; a test looks.
-ALTER TABLE schema_migrations MODIFY SETTING min_rows_to_fsync_after_merge = 1;
 ALTER TABLE otel_traces MODIFY SETTING min_rows_to_fsync_after_merge = 1;
 ALTER TABLE otel_logs MODIFY SETTING min_rows_to_fsync_after_merge = 1;
 ALTER TABLE sources MODIFY SETTING min_rows_to_fsync_after_merge = 1;

@@ -146,7 +146,8 @@ impl Store {
             "CREATE TABLE IF NOT EXISTS schema_migrations \
              (Number UInt32, Name String, Fingerprint String, AppliedAt DateTime DEFAULT now()) \
              ENGINE = ReplacingMergeTree ORDER BY Number \
-             SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;",
+             SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, \
+             min_rows_to_fsync_after_merge = 1;",
         )
         .await?;
         let applied: Vec<MigrationRow> = self

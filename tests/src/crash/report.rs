@@ -14,6 +14,8 @@ pub struct Report {
     pub power_losses: usize,
     /// Collectors told to stop, and started again.
     pub stops: usize,
+    /// Of these, those that were still not done at the deadline, and killed.
+    pub overdue_stops: usize,
     /// Times that the engine stood still.
     pub freezes: usize,
     /// Long outages of the store, and how long they were in all.
@@ -75,6 +77,7 @@ impl fmt::Display for Report {
             ("engine killed", self.engine_kills),
             ("of these by a loss of power, both at once", self.power_losses),
             ("collector stopped and started", self.stops),
+            ("of these killed at the stop's deadline", self.overdue_stops),
             ("engine frozen", self.freezes),
             ("long outages of the store", self.outages.0),
             ("answer of the store lost after commit", self.lost_answers),

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Bytes of a page, as the kernel writes them to a disk.
-pub(super) const PAGE_BYTES: u64 = PAGE_LENGTH as u64;
-const PAGE_LENGTH: usize = 4_096;
+pub(super) const PAGE_BYTES: u64 = HELD_BYTES as u64;
+const HELD_BYTES: usize = 4_096;
 
-type Page = [u8; PAGE_LENGTH];
+type Page = [u8; HELD_BYTES];
 
 /// A file's bytes. A page that is not there is zeros.
 #[derive(Debug, Clone, Default)]
@@ -53,7 +53,7 @@ impl Pages {
 
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8], unsynced: &mut Unsynced) {
         for (page, within, part) in parts(offset, bytes.len()) {
-            let held = self.held.entry(page).or_insert_with(|| Arc::new([0; PAGE_LENGTH]));
+            let held = self.held.entry(page).or_insert_with(|| Arc::new([0; HELD_BYTES]));
             Arc::make_mut(held)[within..within + part.len()].copy_from_slice(&bytes[part]);
             unsynced.pages.insert(page);
         }
