@@ -16,7 +16,7 @@ use order_store::{RetentionSettings, Stitcher, Store, Writer};
 use otlp_columns::redact::BadPattern;
 use otlp_columns::{Limits, Mapper, Redaction};
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::conserve;
@@ -81,7 +81,7 @@ pub enum RunError {
     #[error("a part of the collector panicked")]
     Panicked {
         /// Which and where.
-        source: tokio::task::JoinError,
+        source: JoinError,
     },
 }
 
@@ -333,8 +333,8 @@ async fn work(
     let inserted = tokio::select! {
         () = stop.stopped() => None,
         inserted = &mut inserting => Some(inserted),
-        Some(server) = servers.join_next() => {
-            died = server.err();
+        source = panicked(&mut servers) => {
+            died = Some(source);
             None
         }
     };
@@ -363,6 +363,17 @@ async fn work(
     ping.await.map_err(|source| RunError::Panicked { source })?;
     inserted.map_err(|source| RunError::Panicked { source })??;
     Ok(())
+}
+
+/// Waits until one of the tasks panics: one that has nothing to do may end.
+async fn panicked(tasks: &mut JoinSet<()>) -> JoinError {
+    loop {
+        match tasks.join_next().await {
+            Some(Ok(())) => {}
+            Some(Err(source)) => return source,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 /// Joins tasks; those that are not done at the deadline are cut off.

@@ -1,10 +1,11 @@
 //! OTLP/HTTP as its specification says.
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use prost::Message;
 use reqwest::{Client, Method, RequestBuilder, Response};
 
-use crate::otlp::{gzip, logs, span, text, traces, unlike, zstd};
+use crate::otlp::{gzip, logs, span, traces, zstd};
 use crate::stack::Stack;
 
 const PROTOBUF: &str = "application/x-protobuf";
@@ -138,10 +139,9 @@ async fn a_failure_is_a_status_in_the_encoding_of_the_request() {
 #[tokio::test]
 async fn a_full_house_asks_to_come_again() {
     let stack = Stack::start(&["--in-flight-bytes-max", "1500", "--body-bytes-max", "1500"]).await;
-    let spans = (1..=20).map(|id| span(1, id, vec![text("k", &unlike(id))])).collect();
-    let body = traces("shop", spans).encode_to_vec();
-    // The body and the rows of its spans weigh more than all that may be in flight.
-    let answer = post(stack.http("/v1/traces"), PROTOBUF, "", body).send().await.unwrap();
+    let body = logs("shop", vec![LogRecord::default(); 200]).encode_to_vec();
+    // The rows, each with an identity of its own, weigh more than all that may be in flight.
+    let answer = post(stack.http("/v1/logs"), PROTOBUF, "", body).send().await.unwrap();
     assert_eq!(answer.status(), 429);
     assert_eq!(answer.headers()["retry-after"], "2");
     assert!(stack.metrics().await.contains("reason=\"busy\"} 1"));

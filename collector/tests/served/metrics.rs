@@ -7,7 +7,7 @@ use prost::Message;
 use tonic::codec::CompressionEncoding;
 
 use crate::http::{content_type, post};
-use crate::otlp::{gauge, gzip, metrics, text, unlike, zstd};
+use crate::otlp::{distribution, gauge, gzip, metrics, text, zstd};
 use crate::stack::{Stack, eventually, start_collector};
 
 const PROTOBUF: &str = "application/x-protobuf";
@@ -103,10 +103,9 @@ async fn a_partial_success_names_the_metric_and_keeps_the_rest() {
 
 #[tokio::test]
 async fn a_full_house_asks_to_come_again_and_a_store_that_is_away_does_not() {
-    let flags = ["--in-flight-bytes-max", "1500", "--body-bytes-max", "1500"];
+    let flags = ["--in-flight-bytes-max", "600", "--body-bytes-max", "600"];
     let mut stack = Stack::start(&flags).await;
-    let gauges = (1..25).map(|value: i64| gauge(&unlike(value.unsigned_abs()), value)).collect();
-    let body = metrics("shop", gauges).encode_to_vec();
+    let body = metrics("shop", vec![distribution("d", 300)]).encode_to_vec();
     let send = async |stack: &Stack| {
         post(stack.http("/v1/metrics"), PROTOBUF, "", body.clone()).send().await.unwrap()
     };
@@ -121,7 +120,8 @@ async fn a_full_house_asks_to_come_again_and_a_store_that_is_away_does_not() {
     assert_eq!(send(&stack).await.status(), 200);
     stack.restart_engine();
     stack.ready().await;
-    assert_eq!(stack.query("SELECT count() FROM otel_metrics_gauge_v1").await, ["24"]);
+    let stored = "SELECT count() FROM otel_metrics_exponential_histogram_v1";
+    assert_eq!(stack.query(stored).await, ["1"]);
 }
 
 #[tokio::test]

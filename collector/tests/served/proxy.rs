@@ -138,8 +138,8 @@ async fn a_batch_that_is_too_large_is_halved_and_a_record_that_is_too_large_is_s
     stack.engine.freeze();
     for id in 1..=40 {
         // Two are too large by themselves.
-        let bytes = if id == 17 { 60_000 } else { 1_200 };
-        behind.send(id, if id == 29 { 30_000 } else { bytes }).await;
+        let bytes = if id == 17 { 30_000 } else { 1_200 };
+        behind.send(id, if id == 29 { 22_000 } else { bytes }).await;
     }
     stack.engine.thaw();
     behind.stored().await;
@@ -161,7 +161,7 @@ async fn a_batch_that_is_too_large_is_halved_and_a_record_that_is_too_large_is_s
         (sent.status.code(), String::from_utf8(sent.stdout).unwrap())
     };
     // One that is too large still holds up none behind it.
-    let (code, told) = resubmit(45_000).await;
+    let (code, told) = resubmit(26_000).await;
     assert!(told.contains("1 records are in the store, 1 stay"), "{told}");
     assert_eq!(code, Some(65), "{told}");
     let (code, told) = resubmit(1 << 20).await;
