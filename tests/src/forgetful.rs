@@ -9,8 +9,8 @@
 //! The model is ext4 with its defaults (`data=ordered`, delayed allocation; the kernel's
 //! `Documentation/filesystems/ext4`):
 //!
-//! - **Bytes** of a file are kept once `fsync`, `fdatasync` or an `O_DSYNC` write has returned. What
-//!   was written since is lost: old bytes are back, and the file ends where it ended then.
+//! - **Bytes** of a file are kept once `fsync`, `fdatasync` or an `O_DSYNC` write has returned.
+//!   What was written since is lost: old bytes are back, and the file ends where it ended then.
 //! - **Names and attributes** (create, rename, link, unlink, mkdir, rmdir, cut) go through the file
 //!   system's journal, in order. A sync of anything commits all of them that came before it; those
 //!   after the last sync are undone. So a new file that was renamed and not synced, while another
@@ -153,8 +153,8 @@ impl ForgetfulDisk {
         self.image().room().0 * pages::PAGE_BYTES
     }
 
-    /// Forgets what was not synced. Programs that use the disk must have been killed before. Without
-    /// randomness the kernel has written nothing by itself.
+    /// Forgets what was not synced. Programs that use the disk must have been killed before.
+    /// Without randomness the kernel has written nothing by itself.
     ///
     /// # Errors
     /// A program still has a file open, or the disk cannot be mounted again.

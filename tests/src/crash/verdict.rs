@@ -219,7 +219,8 @@ impl Store {
         let mut derived = Vec::new();
         for (table, only) in [("orders", "1"), ("orders_open", "IsOpen = 1")] {
             let sql = format!(
-                "SELECT toJSONString(tuple({SAME})) FROM {table} FINAL WHERE {only} ORDER BY OrderId"
+                "SELECT toJSONString(tuple({SAME})) FROM {table} FINAL WHERE {only} \
+                 ORDER BY OrderId"
             );
             derived.push((table, self.0.query(&sql).fetch_all().await?));
         }

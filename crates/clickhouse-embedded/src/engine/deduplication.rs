@@ -1,11 +1,11 @@
 //! What the engine remembers of inserts, mended before it starts.
 //!
-//! A table notes the token of an insert in its log of deduplication, and then puts the part in place
-//! (`MergeTreeSink`: the part is committed after `MergeTreeDeduplicationLog::addPart`). Killed between
-//! the two, it would take the repeat of the insert for done, and the rows would be nowhere. The log
-//! is not synced either: after a loss of power its end may be torn, or zeros, and what is appended
-//! behind that is not read at the next start. So a note whose part is not there goes, and whatever is
-//! no whole note.
+//! A table notes the token of an insert in its log of deduplication, and then puts the part in
+//! place (`MergeTreeSink`: the part is committed after `MergeTreeDeduplicationLog::addPart`). Killed
+//! between the two, it would take the repeat of the insert for done, and the rows would be nowhere.
+//! The log is not synced either: after a loss of power its end may be torn, or zeros, and what is
+//! appended behind that is not read at the next start. So a note whose part is not there goes, and
+//! whatever is no whole note.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
