@@ -94,22 +94,30 @@ async fn every_table_that_a_batch_feeds_remembers_its_blocks() {
     }
 }
 
+/// As many rows as the bound on an insert lets through: plain ones, which are those that shrink most,
+/// and packed ones, of which there may be more.
 #[tokio::test]
 async fn the_largest_insert_of_the_smallest_rows_is_one_block() {
-    let server = migrated().await;
     let received_at = chrono::Utc::now().timestamp_millis();
-    // As many as the collector's usual bound on an insert lets through.
-    let rows = (32 << 20) / usize::try_from(record::ROW_BYTES_MIN).unwrap();
-    let link = TraceLinkRow { received_at, ..TraceLinkRow::default() };
-    let batch = Batch { trace_links: vec![link; rows], ..Batch::default() };
-    let records = record::write(&batch, usize::MAX);
-    assert!(records.iter().map(Bytes::len).sum::<usize>() as u64 <= INSERT_BYTES_MAX);
-    let block = Block::read(&records).unwrap();
-    Writer::new(server.store.clone()).insert_block(&block, "whole").await.unwrap();
-    let newest = "SELECT toUInt64(max(max_block_number)) FROM system.parts \
-                  WHERE database = currentDatabase() AND table = 'trace_links'";
-    assert_eq!(count(&server, newest).await, 1, "one block has one number");
-    assert_eq!(count(&server, "SELECT count() FROM trace_links").await, rows as u64);
+    let plain = usize::try_from((INSERT_BYTES_MAX - 4_096) / record::ROW_BYTES_MIN).unwrap();
+    for (rows, trace_of) in [
+        (plain, (|_| String::new()) as fn(usize) -> String),
+        (2_000_000, |n| format!("{:04x}", (n / 16).wrapping_mul(0x9e37) & 0xffff)),
+    ] {
+        let server = migrated().await;
+        let link =
+            |n| TraceLinkRow { trace_id: trace_of(n), received_at, ..TraceLinkRow::default() };
+        let batch = Batch { trace_links: (0..rows).map(link).collect(), ..Batch::default() };
+        let records = record::write(&batch, usize::MAX);
+        let bytes = records.iter().map(Bytes::len).sum::<usize>() as u64;
+        assert!(bytes <= INSERT_BYTES_MAX, "{rows} rows are {bytes} bytes");
+        let block = Block::read(&records).unwrap();
+        Writer::new(server.store.clone()).insert_block(&block, "whole").await.unwrap();
+        let newest = "SELECT toUInt64(max(max_block_number)) FROM system.parts \
+                      WHERE database = currentDatabase() AND table = 'trace_links'";
+        assert_eq!(count(&server, newest).await, 1, "one block has one number");
+        assert_eq!(count(&server, "SELECT count() FROM trace_links").await, rows as u64);
+    }
 }
 
 #[tokio::test]
