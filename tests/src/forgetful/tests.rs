@@ -1,3 +1,5 @@
+//! The disk through a real mount: what a loss of power takes, and what it leaves.
+
 use std::fs::{self, File};
 use std::io::Write;
 

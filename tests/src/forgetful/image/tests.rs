@@ -1,3 +1,5 @@
+//! The image without a mount: bytes, names, and what is forgotten of them.
+
 use std::ffi::OsStr;
 
 use rand::SeedableRng;
