@@ -55,6 +55,9 @@ pub enum BadRecord {
     /// It is no record.
     #[error("a record that ends or goes on where it should not")]
     Malformed,
+    /// Rows that stand together and are more than a block of the store holds.
+    #[error("rows of 4 GiB or more in one record: no block of the store holds them")]
+    TooLarge,
 }
 
 /// Records that are inserted together: the rows of each table as they were written.

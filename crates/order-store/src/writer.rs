@@ -112,6 +112,7 @@ impl Writer {
             .with_setting("min_insert_block_size_rows", rows_max.as_str())
             .with_setting("min_insert_block_size_bytes", BLOCK_BYTES_MAX);
         for bytes in record::blocks(block.parts_for(target)) {
+            let bytes = bytes.map_err(StoreError::of_record)?;
             insert.send(bytes).await.map_err(StoreError::doing(doing))?;
         }
         insert.end().await.map_err(StoreError::doing(doing))

@@ -10,6 +10,8 @@ use std::cell::RefCell;
 use bytes::Bytes;
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 
+use super::BadRecord;
+
 /// Fewer bytes stay plain: the head of a block would outweigh what it saves.
 const PACKED_FROM_BYTES: usize = 512;
 /// What shrinks more than so many times stays plain, so that the bound on the bytes of an insert
@@ -88,13 +90,16 @@ fn pack_in(scratch: &mut Scratch, room: usize, rows: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The body of an insert: every part as a block, neighbours that are plain as one.
-pub(crate) fn blocks(parts: &[Part]) -> impl Iterator<Item = Bytes> {
+///
+/// # Errors
+/// [`BadRecord::TooLarge`]: rows that cannot be sent must not pass for sent.
+pub(crate) fn blocks(parts: &[Part]) -> impl Iterator<Item = Result<Bytes, BadRecord>> {
     let mut rest = parts;
     std::iter::from_fn(move || {
         let (first, others) = rest.split_first()?;
         if first.is_packed {
             rest = others;
-            return Some(first.bytes.clone());
+            return Some(Ok(first.bytes.clone()));
         }
         let mut plain = Vec::new();
         while let Some((part, others)) = rest.split_first()
@@ -104,8 +109,7 @@ pub(crate) fn blocks(parts: &[Part]) -> impl Iterator<Item = Bytes> {
             plain.extend_from_slice(&part.bytes);
             rest = others;
         }
-        // Records are far below 4 GiB: the journal refuses larger ones.
-        Some(pack(&plain).unwrap_or_default().into())
+        Some(pack(&plain).map(Bytes::from).ok_or(BadRecord::TooLarge))
     })
 }
 
@@ -169,7 +173,7 @@ mod tests {
             (vec![plain(GATHERED_BYTES_MAX), plain(1), plain(2)], 2),
         ] {
             let expected = Part::plain(&parts);
-            let sent: Vec<Bytes> = blocks(&parts).collect();
+            let sent: Vec<Bytes> = blocks(&parts).collect::<Result<_, _>>().unwrap();
             assert_eq!(sent.len(), count);
             assert_eq!(sent.iter().flat_map(|block| unpack(block)).collect::<Vec<_>>(), expected);
         }
