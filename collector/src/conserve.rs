@@ -15,20 +15,26 @@ const CHECK_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// A check that finds what the last one found is written down this often.
 const CHECK_RECORDED_INTERVAL: Duration = Duration::from_secs(30);
 /// A difference that lasts this long while nothing waits is mended.
-const DIFFERENCE_MENDED_AFTER: Duration = Duration::from_secs(15);
-/// Mending goes through all orders: not more often than this.
+const MENDED_AFTER_IDLE: Duration = Duration::from_secs(15);
+/// A difference that lasts this long is mended although orders wait, if the stitcher keeps up:
+/// where orders come without a pause, something always waits.
+const MENDED_AFTER: Duration = Duration::from_secs(300);
+/// A stitcher that lags no further keeps up.
+const KEEPS_UP_LAG: Duration = Duration::from_secs(60);
+/// Mending goes through all orders: the pause after it is at least this, and so many times as long
+/// as it took.
 const MENDING_PAUSE: Duration = Duration::from_secs(600);
+const MENDING_PAUSE_TIMES: u32 = 20;
 
 /// Checks again and again that what the facts name is what the board counts. Reading all facts has
 /// its price, so the pause is twenty times as long as the check took.
 pub async fn run(mailbox: &Mailbox, stitcher: &Stitcher, metrics: &CollectorMetrics, stop: &Stop) {
     let checker = Uuid::now_v7().to_string();
     let mut recorded: Option<(Conservation, Instant)> = None;
-    let mut differed_since: Option<Instant> = None;
-    let mut mended_at: Option<Instant> = None;
+    let mut patience = Patience::default();
     loop {
         let begun = Instant::now();
-        let caught_up = mailbox.lag().is_zero();
+        let lag = mailbox.lag();
         match stitcher.conservation().await {
             Ok(found) => {
                 metrics.conserved(found);
@@ -38,14 +44,9 @@ pub async fn run(mailbox: &Mailbox, stitcher: &Stitcher, metrics: &CollectorMetr
                 if news && stitcher.record_conservation(&checker, found).await.is_ok() {
                     recorded = Some((found, Instant::now()));
                 }
-                if found.difference == 0 || !caught_up {
-                    differed_since = None;
-                } else if differed_since.get_or_insert(begun).elapsed() > DIFFERENCE_MENDED_AFTER
-                    && mended_at.is_none_or(|at| at.elapsed() > MENDING_PAUSE)
-                {
+                if patience.ends(found.difference, lag, begun) {
                     mend(stitcher, found).await;
-                    mended_at = Some(Instant::now());
-                    differed_since = None;
+                    patience.begin_again(begun, Instant::now());
                 }
             }
             Err(error) => {
@@ -59,7 +60,45 @@ pub async fn run(mailbox: &Mailbox, stitcher: &Stitcher, metrics: &CollectorMetr
     }
 }
 
-/// The sum does not come out although nothing waits: counts are made anew.
+/// How long a difference is looked at before it is mended: nearly all of them go away when what
+/// waits is derived.
+#[derive(Debug, Default)]
+struct Patience {
+    /// Since when the sum has not come out.
+    differed_since: Option<Instant>,
+    /// The same while nothing waited.
+    idle_since: Option<Instant>,
+    /// Nothing is mended before.
+    not_before: Option<Instant>,
+}
+
+impl Patience {
+    /// A check that began `now` found this difference while the oldest touch was so old.
+    fn ends(&mut self, difference: i64, lag: Duration, now: Instant) -> bool {
+        if difference == 0 || lag > KEEPS_UP_LAG {
+            (self.differed_since, self.idle_since) = (None, None);
+            return false;
+        }
+        let since = |since: Instant| now.saturating_duration_since(since);
+        let differed = since(*self.differed_since.get_or_insert(now));
+        let idle = if lag.is_zero() {
+            since(*self.idle_since.get_or_insert(now))
+        } else {
+            self.idle_since = None;
+            Duration::ZERO
+        };
+        let lasts = idle > MENDED_AFTER_IDLE || differed > MENDED_AFTER;
+        lasts && self.not_before.is_none_or(|at| now >= at)
+    }
+
+    fn begin_again(&mut self, begun: Instant, ended: Instant) {
+        let took = ended.saturating_duration_since(begun);
+        let pause = took.saturating_mul(MENDING_PAUSE_TIMES).max(MENDING_PAUSE);
+        *self = Self { not_before: ended.checked_add(pause), ..Self::default() };
+    }
+}
+
+/// The sum does not come out, and has not for a while: counts are made anew.
 async fn mend(stitcher: &Stitcher, found: Conservation) {
     let Conservation { named, derived, merged, difference } = found;
     tracing::warn!(
@@ -77,5 +116,49 @@ async fn mend(stitcher: &Stitcher, found: Conservation) {
     match mended.await {
         Ok(stitched) => tracing::info!(orders = stitched.orders, "orders that were missed derived"),
         Err(error) => tracing::warn!(error = log::chain(&error), "conservation not mended"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// When a difference that is found every second is mended, seconds after the first check.
+    fn mended_at(
+        difference: impl Fn(u64) -> i64,
+        lag: impl Fn(u64) -> u64,
+        until: u64,
+    ) -> Vec<u64> {
+        let (begun, mut patience, mut mended) = (Instant::now(), Patience::default(), Vec::new());
+        for second in 0..until {
+            let now = begun + Duration::from_secs(second);
+            if patience.ends(difference(second), Duration::from_millis(lag(second)), now) {
+                patience.begin_again(now, now + Duration::from_secs(1));
+                mended.push(second);
+            }
+        }
+        mended
+    }
+
+    #[test]
+    fn a_difference_that_lasts_is_mended_and_one_that_goes_away_is_not() {
+        let always = |_| 3;
+        assert_eq!(mended_at(|_| 0, |_| 0, 2_000), [] as [u64; 0], "it comes out");
+        assert_eq!(mended_at(always, |_| 0, 700), [16, 617], "nothing waits");
+        assert_eq!(mended_at(always, |_| 900, 1_000), [301, 902], "something always waits");
+        assert_eq!(mended_at(always, |second| 900 * (second % 2), 400), [301], "now and then");
+        assert_eq!(mended_at(always, |_| 61_000, 2_000), [] as [u64; 0], "it lags");
+        let at_times = |second| i64::from(second % 15 != 0);
+        assert_eq!(mended_at(at_times, |_| 0, 2_000), [] as [u64; 0], "it comes out at times");
+    }
+
+    #[test]
+    fn what_took_long_is_not_done_again_soon() {
+        let (begun, mut patience) = (Instant::now(), Patience::default());
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        patience.begin_again(begun, at(60));
+        assert!(!patience.ends(1, Duration::ZERO, at(100)));
+        assert!(!patience.ends(1, Duration::ZERO, at(60 + 20 * 60 - 1)));
+        assert!(patience.ends(1, Duration::ZERO, at(60 + 20 * 60)));
     }
 }

@@ -16,6 +16,8 @@ use prometheus_client::metrics::gauge::Gauge;
 pub(crate) struct ReplicaLag {
     /// Milliseconds behind the store that is written to.
     pub(crate) lag_ms: i64,
+    /// A replica further behind than this is not read.
+    pub(crate) lag_max_ms: i64,
     /// Whether that store answers. If not, the lag is against the last that was heard of it.
     pub(crate) primary_answers: bool,
 }
@@ -23,8 +25,9 @@ pub(crate) struct ReplicaLag {
 impl ReplicaLag {
     /// Nothing while the store that is written to is read itself.
     pub(crate) fn of(status: &ReadStatus) -> Option<Self> {
-        let lag_ms = i64::try_from(status.lag.as_millis()).unwrap_or(i64::MAX);
-        let lag = Self { lag_ms, primary_answers: status.primary_answers };
+        let [lag_ms, lag_max_ms] = [status.lag, status.lag_max]
+            .map(|lag| i64::try_from(lag.as_millis()).unwrap_or(i64::MAX));
+        let lag = Self { lag_ms, lag_max_ms, primary_answers: status.primary_answers };
         (!status.is_primary).then_some(lag)
     }
 }
@@ -145,7 +148,7 @@ mod tests {
     #[test]
     fn only_a_replica_has_a_lag() {
         assert_eq!(ReplicaLag::of(&status(true)), None);
-        let lag = ReplicaLag { lag_ms: 1_500, primary_answers: true };
+        let lag = ReplicaLag { lag_ms: 1_500, lag_max_ms: 30_000, primary_answers: true };
         assert_eq!(ReplicaLag::of(&status(false)), Some(lag));
     }
 

@@ -192,5 +192,9 @@ pub(crate) fn heard(locale: Locale, source: &SourceHeard, as_of: i64) -> Source 
 /// How far behind the replica is that is read.
 pub(crate) fn replica(locale: Locale, lag: ReplicaLag) -> String {
     let key = if lag.primary_answers { "page.replica" } else { "page.replica_alone" };
-    locale.fill(key, &[("lag", &locale.millis(lag.lag_ms))])
+    // What is at most so much is rounded up.
+    let whole = |ms: i64| if ms < 1_000 { ms } else { (ms + 999) / 1_000 * 1_000 };
+    let lag_ms = if lag.primary_answers { whole(lag.lag_ms) } else { lag.lag_ms };
+    let [lag, bound] = [lag_ms, lag.lag_max_ms].map(|ms| locale.millis(ms));
+    locale.fill(key, &[("lag", &lag), ("bound", &bound)])
 }

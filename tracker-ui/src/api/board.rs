@@ -22,6 +22,8 @@ pub(crate) struct Board {
     last_received_at: Option<String>,
     /// How far behind the replica is that was read, milliseconds; null when the store itself was.
     replica_lag_ms: Option<i64>,
+    /// No replica is read that is further behind, milliseconds; null likewise.
+    replica_lag_max_ms: Option<i64>,
     /// Alerts that are active; null when the store did not say.
     active_alerts: Option<u64>,
     conservation: Conservation,
@@ -128,6 +130,7 @@ fn shape(data: &BoardData) -> Board {
         as_of: iso(board.as_of),
         last_received_at: board.last_received_at.map(iso),
         replica_lag_ms: data.replica_lag.map(|lag| lag.lag_ms),
+        replica_lag_max_ms: data.replica_lag.map(|lag| lag.lag_max_ms),
         active_alerts: data.active_alerts,
         conservation: Conservation {
             seen: board.seen,

@@ -110,6 +110,8 @@ pub(crate) struct StageRow {
     pub(crate) oldest: String,
     pub(crate) oldest_since: String,
     pub(crate) median: String,
+    /// The age that nine of ten have not reached.
+    pub(crate) p90: String,
 }
 
 /// A number that leads to the orders it counts.
@@ -267,6 +269,7 @@ fn row(locale: Locale, stage: &BoardStage, board: &Board) -> StageRow {
         oldest: stage.oldest_since.map_or("–".to_owned(), age),
         oldest_since: stage.oldest_since.map_or(String::new(), |at| locale.moment(at).text),
         median: stage.median_age_seconds.map_or("–".to_owned(), |age| locale.age(age)),
+        p90: stage.p90_age_seconds.map_or("–".to_owned(), |age| locale.age(age)),
         name: stage.stage.clone(),
         label,
     }

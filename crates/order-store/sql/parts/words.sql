@@ -1,12 +1,7 @@
-    (SELECT (Stages, LabelRu, LabelEn, SilentSeconds) FROM lifecycle_v1) AS words,
-    assumeNotNull((SELECT HeardUntil FROM listening_v1)) AS heard_until,
+    (SELECT (Stages, LabelRu, LabelEn) FROM lifecycle_v1) AS words,
     (
         SELECT (
-            groupArrayIf(HeardOf, HeardAt < heard_until - toIntervalSecond(words.4)),
-            groupArrayIf(HeardOf, HeardAt >= heard_until - toIntervalSecond(words.4))
+            groupArrayIf(toString(Source), IsSilent), groupArrayIf(toString(Source), NOT IsSilent)
         )
-        FROM (
-            SELECT toString(Source) AS HeardOf, max(sources.LastReceivedAt) AS HeardAt
-            FROM sources GROUP BY Source
-        )
+        FROM sources_v1
     ) AS heard

@@ -28,7 +28,7 @@ CREATE VIEW IF NOT EXISTS seen_v1 AS SELECT count() AS n FROM order_traces;
 ALTER TABLE order_traces ADD COLUMN IF NOT EXISTS Kind LowCardinality(String), \
     ADD INDEX k Kind TYPE set(2), MODIFY SETTING non_replicated_deduplication_window = 200;
 ALTER TABLE lifecycles ADD COLUMN Note String;
-OPTIMIZE TABLE order_traces FINAL;
+OPTIMIZE TABLE order_traces FINAL SETTINGS optimize_throw_if_noop = 1;
 ALTER TABLE order_traces DELETE WHERE OrderId = '';
 DROP VIEW IF EXISTS seen_v1;
 DROP TABLE IF EXISTS trace_orders;

@@ -78,6 +78,8 @@ struct Known {
     history: Histories,
     health: Vec<ReplicaHealth>,
     good_probes: Vec<u32>,
+    /// When the last probe began.
+    probed_at: Option<Instant>,
     current: Option<usize>,
     primary_answers: bool,
 }
@@ -89,7 +91,8 @@ pub struct ReadStatus {
     pub endpoint: String,
     /// Whether that is the store that is written to.
     pub is_primary: bool,
-    /// How far it is behind; nothing for the primary.
+    /// How far it is behind at most: as the last probe found it, and what may have come since; at
+    /// least, while the primary does not answer. Nothing for the primary.
     pub lag: Duration,
     /// The bound: replicas further behind are not read.
     pub lag_max: Duration,
@@ -127,6 +130,7 @@ impl Route {
             history: Histories::default(),
             health: vec![ReplicaHealth::Unknown; replicas.len()],
             good_probes: vec![GOOD_PROBES; replicas.len()],
+            probed_at: None,
             current: None,
             primary_answers: true,
         };
@@ -201,6 +205,7 @@ impl Route {
         let (primary, replicas) =
             tokio::join!(probe(&self.primary.client), futures::future::join_all(replicas));
         let mut known = self.lock();
+        known.probed_at = Some(begun);
         if primary.is_ok() != known.primary_answers {
             known.primary_answers = primary.is_ok();
             let answers = known.primary_answers;
@@ -280,6 +285,9 @@ impl Route {
         let known = self.lock();
         let chosen = choose(&known.health, known.current, None, self.lag_max);
         let lag = match chosen.and_then(|index| known.health.get(index)) {
+            Some(ReplicaHealth::Behind(lag)) if known.primary_answers => {
+                *lag + known.probed_at.map_or(Duration::ZERO, |at| at.elapsed())
+            }
             Some(ReplicaHealth::Behind(lag)) => *lag,
             _ => Duration::ZERO,
         };

@@ -222,13 +222,14 @@ impl Stitcher {
     }
 
     /// Merges the open orders and lets go of those that ended over a day ago. Merged first: a
-    /// row that says "ended" must not go before the rows it replaces.
+    /// row that says "ended" must not go before the rows it replaces; where the store does not
+    /// merge, nothing goes.
     ///
     /// # Errors
-    /// The store could not be reached or refused.
+    /// The store could not be reached, refused, or did not merge.
     pub async fn tidy(&self) -> Result<(), MigrateError> {
         let statements = format!(
-            "OPTIMIZE TABLE orders_open FINAL;\n\
+            "OPTIMIZE TABLE orders_open FINAL SETTINGS optimize_throw_if_noop = 1;\n\
              ALTER TABLE orders_open DELETE WHERE IsOpen = 0 \
              AND DerivedAt < now64(9) - toIntervalSecond({ENDED_KEPT_SECONDS});"
         );

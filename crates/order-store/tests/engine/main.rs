@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod routing;
 mod server;
 mod oracle;
 mod store;
 mod rules;
+mod tidying;
 mod traps;
 mod crowds;
 mod interleavings;

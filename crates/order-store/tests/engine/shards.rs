@@ -2,12 +2,16 @@
 //! folds its own, and every view over both says the same.
 //!
 //! Shards are two databases of one engine with the generated local tables. `Merge` stands in for
-//! `Distributed`: like it, it reads both, and `FINAL` folds each on its own.
+//! `Distributed`: like it, it reads both, and `FINAL` folds each on its own; what is written goes
+//! through an entrance that keeps nothing to the shard that the sharding key says.
 
+use order_model::Lifecycle;
+use order_store::Store;
 use order_store::cluster::{ClusterLayout, Placement, placement, split, statements};
 use order_store::schema::migrations;
 
 use crate::cluster::on_one_server;
+use crate::routing::{self, ENTRANCE};
 use crate::server::Server;
 
 /// Facts with repeats and with rows that replace each other, the same on every call: table,
@@ -146,12 +150,13 @@ async fn databases(server: &Server) {
             match created(&statement, "CREATE TABLE")
                 .map(|table| (table, placement(table).unwrap()))
             {
-                Some((table, Placement::Sharded(_) | Placement::Scattered)) => {
-                    let merged = format!(
-                        "CREATE TABLE {table} AS shard0.{table}_local \
-                         ENGINE = Merge(REGEXP('^shard[01]$'), '^{table}_local$')"
-                    );
-                    run(server, "both", &merged).await;
+                Some((table, Placement::Sharded(key))) => {
+                    for statement in read_and_written(table, key) {
+                        run(server, "both", &statement).await;
+                    }
+                }
+                Some((table, Placement::Scattered)) => {
+                    run(server, "both", &read(table)).await;
                 }
                 Some((_, Placement::Whole)) => run(server, "both", &statement).await,
                 None if statement.starts_with("CREATE VIEW") => {
@@ -161,6 +166,51 @@ async fn databases(server: &Server) {
             }
         }
     }
+}
+
+/// The table over both shards.
+fn read(table: &str) -> String {
+    format!(
+        "CREATE TABLE {table} AS shard0.{table}_local \
+         ENGINE = Merge(REGEXP('^shard[01]$'), '^{table}_local$')"
+    )
+}
+
+/// The same, and the way of a row to its shard.
+fn read_and_written(table: &str, key: &str) -> Vec<String> {
+    let entrance = format!("{table}{ENTRANCE}");
+    let mut statements =
+        vec![read(table), format!("CREATE TABLE {entrance} AS shard0.{table}_local ENGINE = Null")];
+    for shard in [0, 1] {
+        statements.push(format!(
+            "CREATE MATERIALIZED VIEW {table}_to_{shard} TO shard{shard}.{table}_local \
+             AS SELECT * FROM {entrance} WHERE {key} % 2 = {shard}"
+        ));
+    }
+    statements
+}
+
+/// A server whose store is two shards.
+pub(crate) async fn start() -> Server {
+    let mut server = Server::start();
+    databases(&server).await;
+    server.store.migrate(&Lifecycle::default()).await.unwrap();
+    // What was made here is a store, complete.
+    for statement in [
+        "CREATE TABLE schema_migrations AS waybill.schema_migrations",
+        "INSERT INTO schema_migrations SELECT * FROM waybill.schema_migrations",
+    ] {
+        run(&server, "both", statement).await;
+    }
+    let statements = migrations().flat_map(|(_, _, text)| split(text));
+    let tables =
+        statements.filter_map(|made: String| created(&made, "CREATE TABLE").map(str::to_owned));
+    let tables = tables.filter(|table| key(table).is_some()).collect();
+    server.settings.store_url = routing::start(server.settings.store_url.clone(), tables).await;
+    server.settings.store_database = "both".into();
+    server.store = Store::connect(&server.settings);
+    server.store.migrate(&Lifecycle::default()).await.unwrap();
+    server
 }
 
 async fn fill(server: &Server) {

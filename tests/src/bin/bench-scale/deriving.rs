@@ -16,7 +16,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Derives every order, and says what that cost.
 pub(crate) async fn derive_all(bench: &mut Bench) -> Result<()> {
-    let derived = "SELECT count() FROM orders";
+    let derived = "SELECT count() FROM orders FINAL";
     let orders: u64 = bench.store.client().query(derived).fetch_one().await?;
     if orders >= bench.shape.orders() {
         println!("| orders derived by an earlier run | {orders} |");

@@ -14,8 +14,10 @@ use tokio::task::JoinHandle;
 /// Events of one request: an SDK of a busy service sends its zero-length spans in batches.
 const EVENTS_PER_REQUEST: u64 = 10;
 /// Stages that the events name; the last ends an order.
-const STAGES: [&str; 4] =
-    ["MANUFACTURING_STARTED", "MANUFACTURING_COMPLETED", "PACKAGING", "CANCELLED"];
+const STAGES: [&str; 3] = ["MANUFACTURING_STARTED", "MANUFACTURING_COMPLETED", "PACKAGING"];
+/// The stage that ends an order, and one event in how many it is: orders have nine.
+const ENDS: &str = "CANCELLED";
+const ENDS_ONE_IN: u32 = 9;
 
 /// Events on their way until it is dropped.
 pub(crate) struct Traffic {
@@ -44,7 +46,9 @@ impl Traffic {
                 let spans = (0..EVENTS_PER_REQUEST)
                     .map(|_| {
                         let id = &orders[rng.random_range(0..orders.len())];
-                        let stage = STAGES[rng.random_range(0..STAGES.len())];
+                        let ends = rng.random_ratio(1, ENDS_ONE_IN);
+                        let stage =
+                            if ends { ENDS } else { STAGES[rng.random_range(0..STAGES.len())] };
                         StageSignal::now(id, stage, "mes").span()
                     })
                     .collect();

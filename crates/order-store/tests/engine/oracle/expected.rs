@@ -15,8 +15,8 @@ use serde::Deserialize;
 use super::world::World;
 use crate::server::Server;
 
-/// Points in time at which the lists are read, too, hours from now.
-const LISTS_AT_HOURS: [i64; 1] = [24 * 8];
+/// Points in time at which the views are read, hours from now.
+const VIEWS_AT_HOURS: [i64; 7] = [-900, -24, 0, 1, 20, 24 * 8, 24 * 30];
 
 /// What must stand in the row of one id.
 #[derive(Debug)]
@@ -309,16 +309,24 @@ struct Marked {
     marks: Vec<u8>,
 }
 
+/// How views are looked at.
+pub(super) struct Views<'a> {
+    pub(super) lifecycle: &'a Lifecycle,
+    pub(super) received_at: i64,
+    /// At which of the points in time the lists are read, too.
+    pub(super) lists_at: usize,
+}
+
 /// The derived states of the views at several points in time, and the board that counts them.
 pub(super) async fn compare_views(
     server: &Server,
     world: &World,
-    lifecycle: &Lifecycle,
+    views: &Views<'_>,
     expected: &BTreeMap<String, Expected>,
-    received_at: i64,
     seed: u64,
 ) {
-    for hours in [-900, -24, 0, 1, 20, 24 * 8, 24 * 30] {
+    let Views { lifecycle, received_at, lists_at } = views;
+    for (index, hours) in VIEWS_AT_HOURS.into_iter().enumerate() {
         let as_of = received_at + hours * 3_600_000;
         let sql = "SELECT OrderId, Condition, [IsStuck, IsLate, IsLostInHandover, IsRetrying, \
             IsAbandoned, IsNotConfirmed, NOT StageKnown] AS Marks \
@@ -370,7 +378,7 @@ pub(super) async fn compare_views(
             rows.len() as u64,
             "seed {seed}"
         );
-        if LISTS_AT_HOURS.contains(&hours) {
+        if index == *lists_at {
             compare_lists(server, &board, seed).await;
         }
     }
