@@ -3,16 +3,18 @@
 //! Every question is one flat read by a table's own key: planning, not reading, is what costs.
 
 mod chunks;
+mod links;
 mod named;
 pub(crate) mod parting;
+mod traits;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use clickhouse::query::Query;
 use clickhouse::{Row, RowOwned, RowRead};
 use order_model::graph::{
-    Graph, HOPS_MAX, HUB_LINKS_MAX, Link, MESSAGE_ORDERS_MAX, NUMBER_ORDERS_MAX, Naming, Number,
-    message_carrier, message_of,
+    Graph, HOPS_MAX, MESSAGE_ORDERS_MAX, NUMBER_ORDERS_MAX, Naming, Number, message_carrier,
+    message_of,
 };
 use order_model::keys::{ALIAS_MESSAGE_ID, ALIAS_ORDER_ID, ALIAS_PARTNER_NUMBER};
 use serde::Deserialize;
@@ -22,7 +24,10 @@ pub(crate) use chunks::id_chunks;
 use crate::connection::Store;
 use crate::error::StoreError;
 use crate::rows::Touched;
+use links::LinkRow;
 use parting::Parting;
+pub(crate) use traits::Traits;
+use traits::{NAMINGS_OF_ORDERS, TellingRow};
 
 /// Orders that a number or a carrier brings along whether it glues them or not: what it glued until
 /// now may part. A number that more orders have has long parted them, but for those of one partner.
@@ -39,6 +44,8 @@ pub(crate) struct Neighbourhood {
     /// The orders it is whole for: those asked for, and all that are or may have been one with
     /// them.
     pub(crate) orders: BTreeSet<String>,
+    /// What is said of those of them that are named anywhere.
+    pub(crate) traits: HashMap<String, Traits>,
 }
 
 #[derive(Row, Deserialize)]
@@ -60,30 +67,6 @@ struct AliasRow {
     provisional: u8,
 }
 
-#[derive(Row, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct LinkRow {
-    trace_id: String,
-    span_id: String,
-    linked_trace_id: String,
-    linked_span_id: String,
-}
-
-impl LinkRow {
-    fn ends(&self) -> [(&String, &String); 2] {
-        [(&self.trace_id, &self.span_id), (&self.linked_trace_id, &self.linked_span_id)]
-    }
-
-    fn link(&self) -> Link {
-        Link {
-            carrier: self.trace_id.clone(),
-            span_id: self.span_id.clone(),
-            other: self.linked_trace_id.clone(),
-            other_span_id: self.linked_span_id.clone(),
-        }
-    }
-}
-
 const ALIASES_OF_ORDERS: &str = "SELECT Alias, AliasKind, Scope, OrderId, \
     min(aliases_of_orders.Provisional) AS Provisional FROM aliases_of_orders \
     WHERE OrderId IN {ids:Array(String)} AND AliasKind IN ('partner_number', 'message_id') \
@@ -93,9 +76,6 @@ const ALIASES: &str = "SELECT Alias, AliasKind, Scope, OrderId, \
     WHERE Alias IN {ids:Array(String)} AND AliasKind != 'shared_number' \
     GROUP BY Alias, AliasKind, Scope, OrderId \
     ORDER BY Alias, AliasKind, Scope, OrderId LIMIT {names_max:UInt32} BY Alias, AliasKind, Scope";
-const NAMINGS_OF_ORDERS: &str = "SELECT OrderId, TraceId, SpanId, \
-    min(order_traces.Provisional) AS Provisional FROM order_traces \
-    WHERE OrderId IN {ids:Array(String)} GROUP BY OrderId, TraceId, SpanId";
 const NAMINGS: &str = "SELECT OrderId, TraceId, SpanId, \
     min(trace_orders.Provisional) AS Provisional FROM trace_orders \
     WHERE TraceId IN {ids:Array(String)} AND SpanId = '' GROUP BY OrderId, TraceId, SpanId \
@@ -110,17 +90,6 @@ const SPAN_NAMINGS: &str = "SELECT OrderId, TraceId, SpanId, \
     AND (TraceId, SpanId) IN (SELECT (parts[1], parts[2]) FROM (SELECT \
         splitByChar('/', arrayJoin({ids:Array(String)})) AS parts)) \
     GROUP BY OrderId, TraceId, SpanId";
-const LINKS: &str = "SELECT DISTINCT * FROM ( \
-    SELECT TraceId, SpanId, LinkedTraceId, LinkedSpanId FROM trace_links \
-    WHERE TraceId IN {ids:Array(String)} \
-    GROUP BY ALL ORDER BY ALL LIMIT {names_max:UInt32} BY TraceId UNION ALL \
-    SELECT TraceId, SpanId, LinkedTraceId, LinkedSpanId FROM trace_links_by_target \
-    WHERE LinkedTraceId IN {ids:Array(String)} \
-    GROUP BY ALL ORDER BY ALL LIMIT {names_max:UInt32} BY LinkedTraceId)";
-/// Links that are read of one carrier that names an order: a batch may have as many consumers.
-const LINKS_MAX: usize = 100_000;
-/// Of others, as many as it takes to know a hub.
-const LINKS_OF_NOBODY_MAX: usize = HUB_LINKS_MAX + 1;
 const ONE_WITH: &str = "SELECT arrayJoin(arrayPushBack(OtherIds, MergedInto)) AS Id FROM orders \
     WHERE OrderId IN {ids:Array(String)} AND (MergedInto != '' OR notEmpty(OtherIds))";
 
@@ -180,7 +149,7 @@ impl Loader<'_> {
         let mut near = Neighbourhood::default();
         let mut fresh = orders.clone();
         while !fresh.is_empty() {
-            self.load_orders(&mut near.graph, &fresh).await?;
+            self.load_orders(&mut near, &fresh).await?;
             near.orders.append(&mut fresh.clone());
             let found = self.companions(&near.graph, &fresh).await?;
             fresh = found.difference(&near.orders).cloned().collect();
@@ -238,14 +207,16 @@ impl Loader<'_> {
     /// What the orders are called and what names them, and whom else that names.
     async fn load_orders(
         &self,
-        graph: &mut Graph,
+        near: &mut Neighbourhood,
         orders: &BTreeSet<String>,
     ) -> Result<(), StoreError> {
+        let graph = &mut near.graph;
         for order in orders {
             graph.add_order(order);
         }
         let aliases = self.read::<AliasRow>(ALIASES_OF_ORDERS, orders, 0, "find names of orders");
-        let namings = self.read::<NamingRow>(NAMINGS_OF_ORDERS, orders, 0, "find traces of orders");
+        let namings =
+            self.read::<TellingRow>(NAMINGS_OF_ORDERS, orders, 0, "find traces of orders");
         let (aliases, namings) = tokio::try_join!(aliases, namings)?;
         let mut keys: BTreeSet<String> = BTreeSet::new();
         let mut traces: BTreeSet<String> = BTreeSet::new();
@@ -254,10 +225,13 @@ impl Loader<'_> {
             add_alias(graph, row);
         }
         for row in namings {
-            if !row.trace_id.is_empty() {
-                traces.insert(row.trace_id.clone());
+            let (naming, said) = row.into_parts();
+            if !naming.carrier.is_empty() {
+                traces.insert(naming.carrier.clone());
             }
-            add_naming(graph, row);
+            let known = near.traits.entry(naming.order_id.clone());
+            known.and_modify(|known| known.merge(&said)).or_insert(said);
+            graph.add_naming(naming);
         }
         keys.extend(orders.iter().flat_map(|order| graph.number_keys(order).collect::<Vec<_>>()));
         let others =
@@ -316,20 +290,6 @@ impl Loader<'_> {
         of_messages.for_each(|row| add_alias(graph, row));
         namings.into_iter().for_each(|row| add_naming(graph, row));
         Ok(())
-    }
-
-    async fn read_links(
-        &self,
-        graph: &Graph,
-        carriers: &BTreeSet<String>,
-    ) -> Result<Vec<LinkRow>, StoreError> {
-        let (named, nobodys) = carriers.iter().cloned().partition(|c| graph.names_any(c));
-        let doing = "find links of traces";
-        let of_named = self.read::<LinkRow>(LINKS, &named, LINKS_MAX, doing);
-        let of_nobody = self.read::<LinkRow>(LINKS, &nobodys, LINKS_OF_NOBODY_MAX, doing);
-        let (mut links, of_nobody) = tokio::try_join!(of_named, of_nobody)?;
-        links.extend(of_nobody);
-        Ok(links)
     }
 
     async fn read_namings(

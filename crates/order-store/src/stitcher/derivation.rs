@@ -11,7 +11,7 @@ use super::Stitcher;
 use super::facts::Facts;
 use super::state::{Derived, Moment, StateRow};
 use crate::error::StoreError;
-use crate::neighbourhood::{Loader, Neighbourhood};
+use crate::neighbourhood::{Loader, Neighbourhood, Traits};
 use crate::schema::without_comments;
 
 /// Ids and carriers after which a portion is full; a single order may have more.
@@ -37,7 +37,9 @@ impl Stitcher {
             {
                 // One portion at a time: the carriers of all at once may be many.
                 let portion = next_portion(&near, &mut groups);
-                let more = self.derive_portion(&portion, moment, &versions, recount).await?;
+                let more = self
+                    .derive_portion((&portion, &near.traits), moment, &versions, recount)
+                    .await?;
                 derived = more.map(|more| so_far + more);
             }
             if let Some(derived) = derived {
@@ -84,7 +86,7 @@ impl Stitcher {
     /// of the two knows more, versions cannot say then.
     async fn derive_portion(
         &self,
-        portion: &Portion,
+        (portion, said): (&Portion, &HashMap<String, Traits>),
         moment: Moment,
         versions: &HashMap<String, i64>,
         recount: bool,
@@ -96,7 +98,7 @@ impl Stitcher {
         let mut rows: Vec<StateRow> = Vec::with_capacity(ids.len());
         let mut buckets: BTreeSet<u16> = BTreeSet::new();
         for (group, carriers) in portion {
-            let of_order = facts.of(&group.members, carriers);
+            let of_order = facts.of(&group.members, carriers, said);
             let (signals, beats) = (&of_order.signals, &of_order.heartbeats);
             let state = fold(&self.lifecycle, signals, beats, &of_order.traits, moment.ticket);
             let judgement = judge(&self.lifecycle, &state);
@@ -109,12 +111,14 @@ impl Stitcher {
                 state: &state,
             };
             // An id that nothing names has no row: a companion whose facts are still under way.
-            for id in group.members.iter().filter(|id| facts.traits(id).is_some()) {
+            for (id, traits) in
+                group.members.iter().filter_map(|id| said.get(id).map(|traits| (id, traits)))
+            {
                 let told = facts.told(id);
                 let version = versions.get(id).copied().unwrap_or(moment.ticket);
                 let row = derived.row(id, version, told, moment);
                 if recount || row.is_settled() || told.is_some_and(|told| told.is_open == 0) {
-                    buckets.extend(facts.traits(id).map(|traits| traits.bucket));
+                    buckets.insert(traits.bucket);
                 }
                 rows.push(row);
             }

@@ -1,5 +1,5 @@
-//! Reads what the fold needs to know of some orders: signals, signs of life, traits, and the rows
-//! that are told of them already.
+//! Reads what the fold needs to know of some orders: signals, signs of life, and the rows that are
+//! told of them already.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -13,33 +13,18 @@ use serde::Deserialize;
 use crate::UnixMillis;
 use crate::connection::Store;
 use crate::error::StoreError;
-use crate::neighbourhood::id_chunks;
+use crate::neighbourhood::{Traits, id_chunks};
 
 /// Facts by whatever tells their order: its id, or a carrier.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     signals: HashMap<Owner, Vec<(StageSignal, UnixMillis)>>,
     heartbeats: HashMap<Owner, Vec<(Heartbeat, UnixMillis)>>,
-    traits: HashMap<String, Traits>,
     told: HashMap<String, Told>,
 }
 
 /// An order id, or a carrier.
 type Owner = (bool, String);
-
-/// What the namings of one id say.
-#[derive(Debug, Clone, Row, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Traits {
-    order_id: String,
-    has_model: u8,
-    kind: String,
-    channel: String,
-    last_received_at: UnixMillis,
-    start: i64,
-    /// The bucket in which the id is counted.
-    pub(super) bucket: u16,
-}
 
 /// The newest row of an id.
 #[derive(Debug, Clone, Row, Deserialize)]
@@ -115,11 +100,6 @@ fn beats_of(column: &str, of: &str) -> String {
     )
 }
 
-const TRAITS: &str = "SELECT OrderId, max(order_traces.HasModel) AS HasModel, \
-    max(order_traces.Kind) AS Kind, max(order_traces.Channel) AS Channel, \
-    max(order_traces.ReceivedAt) AS LastReceivedAt, min(order_traces.Start) AS Start, \
-    toUInt16(cityHash64(OrderId) % 4096) AS Bucket \
-    FROM order_traces WHERE OrderId IN {ids:Array(String)} GROUP BY OrderId";
 const TOLD: &str = "SELECT OrderId, max(orders.DerivedAt) AS DerivedAt, \
     argMax(orders.IsOpen, orders.DerivedAt) AS IsOpen \
     FROM orders WHERE OrderId IN {ids:Array(String)} GROUP BY OrderId";
@@ -144,7 +124,7 @@ impl Facts {
         let (named, carried) = (signals_of("OrderId", ""), signals_of("Carrier", OF_CARRIER));
         let (alive, carried_alive) = (beats_of("OrderId", ""), beats_of("Carrier", OF_CARRIER));
         let ahead = Some(horizon);
-        let (signals, carried, beats, carried_beats, traits, told) = tokio::try_join!(
+        let (signals, carried, beats, carried_beats, told) = tokio::try_join!(
             read::<SignalRow>(store, &named, ids, ahead, "read signals of orders"),
             read::<SignalRow>(store, &carried, &carriers, ahead, "read signals of traces"),
             read::<HeartbeatRow>(store, &alive, ids, ahead, "read signs of life of orders"),
@@ -155,7 +135,6 @@ impl Facts {
                 ahead,
                 "read signs of life of traces"
             ),
-            read::<Traits>(store, TRAITS, ids, None, "read what is said of orders"),
             read::<Told>(store, TOLD, ids, None, "read the states of orders"),
         )?;
         let mut facts = Self::default();
@@ -175,7 +154,6 @@ impl Facts {
                 }
             }
         }
-        facts.traits = traits.into_iter().map(|row| (row.order_id.clone(), row)).collect();
         facts.told = told.into_iter().map(|row| (row.order_id.clone(), row)).collect();
         Ok(facts)
     }
@@ -191,21 +169,17 @@ impl Facts {
         Ok(newer.into_iter().map(|told| (told.order_id, told.derived_at)).collect())
     }
 
-    /// What the namings of an id say.
-    pub(super) fn traits(&self, order_id: &str) -> Option<&Traits> {
-        self.traits.get(order_id)
-    }
-
     /// The newest row of an id.
     pub(super) fn told(&self, order_id: &str) -> Option<&Told> {
         self.told.get(order_id)
     }
 
-    /// The facts of an order that has these ids and these carriers.
+    /// The facts of an order that has these ids and these carriers; `said` is what namings say.
     pub(super) fn of(
         &self,
         members: &BTreeSet<String>,
         carriers: &BTreeMap<String, Through>,
+        said: &HashMap<String, Traits>,
     ) -> OrderFacts {
         let ids = members.iter().map(|id| (true, id.clone()));
         let owners: Vec<Owner> = ids.chain(carriers.keys().map(|c| (false, c.clone()))).collect();
@@ -220,13 +194,12 @@ impl Facts {
                 found.heartbeats.push(beat.clone());
             }
         }
-        for traits in members.iter().filter_map(|id| self.traits.get(id)) {
-            let all = &mut found.traits;
-            all.has_model |= traits.has_model == 1;
-            all.kind = std::mem::take(&mut all.kind).max(traits.kind.clone());
-            all.channel = std::mem::take(&mut all.channel).max(traits.channel.clone());
-            found.last_received_at = found.last_received_at.max(traits.last_received_at);
-            found.first_named_at = found.first_named_at.min(traits.start);
+        let mut said = members.iter().filter_map(|id| said.get(id)).cloned();
+        if let Some(mut all) = said.next() {
+            said.for_each(|more| all.merge(&more));
+            found.last_received_at = found.last_received_at.max(all.last_received_at);
+            found.first_named_at = all.first_named_at;
+            found.traits = all.of_order;
         }
         found
     }

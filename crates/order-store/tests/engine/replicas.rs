@@ -68,7 +68,9 @@ async fn the_primary_is_read_until_a_replica_has_shown_itself() {
     assert_eq!(who(&store).await.unwrap(), "replica");
     let status = store.read_status();
     assert_eq!(status.endpoint, replica.settings.store_url);
-    assert!(!status.is_primary && status.primary_answers && status.lag == Duration::ZERO);
+    assert!(!status.is_primary && status.primary_answers);
+    // It lacks nothing; what may have come since it was asked is counted.
+    assert!(status.lag < status.lag_max, "{status:?}");
     assert_eq!(who(&primary.store).await.unwrap(), "primary");
     assert!(primary.store.read_status().is_primary);
 }

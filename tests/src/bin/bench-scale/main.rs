@@ -54,6 +54,9 @@ struct Settings {
     /// Only fills the store.
     #[arg(long)]
     only_fill: bool,
+    /// Only measures freshness, board, lists and pages, with stage events coming in.
+    #[arg(long)]
+    only_pages: bool,
     /// Questions of each kind.
     #[arg(long, default_value_t = 300)]
     questions: usize,
@@ -99,8 +102,10 @@ async fn main() -> Result<()> {
     }
     if !bench.settings.only_fill {
         deriving::derive_all(&mut bench).await?;
-        disk::sizes(&bench).await?;
-        timelines::measure(&mut bench).await?;
+        if !bench.settings.only_pages {
+            disk::sizes(&bench).await?;
+            timelines::measure(&mut bench).await?;
+        }
         pages::measure(&mut bench).await?;
     }
     bench.stack.finish().await

@@ -29,7 +29,7 @@ const FRESHNESS_EVENTS: usize = 50;
 /// An event that is not seen by then never will be.
 const FRESHNESS_DEADLINE: Duration = Duration::from_secs(60);
 /// How often it is looked for: the error of the figure.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+const LOOK_EVERY: Duration = Duration::from_millis(25);
 /// The cheapest look at an order: whole pages, asked for a hundred times a second, would be most of
 /// the load.
 const LOOK: &str = "SELECT toUnixTimestamp64Milli(LastEventAt) FROM orders FINAL \

@@ -94,7 +94,8 @@ async fn ask(bench: &Bench, question: Question, order: u64) -> Result<std::time:
         Question::ExporterByTraces => exporter::timeline(client, &known).await?,
     };
     let took = begun.elapsed();
-    if spans as u64 != end_to_end::scale::shape::SPANS_PER_ORDER {
+    // The traffic of an earlier run may have added some.
+    if (spans as u64) < end_to_end::scale::shape::SPANS_PER_ORDER {
         bail!("{question:?} found {spans} spans of {id}");
     }
     Ok(took)
