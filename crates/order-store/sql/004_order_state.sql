@@ -112,7 +112,7 @@ CREATE TABLE IF NOT EXISTS orders_by_bucket (
     DerivedAt DateTime64(9, 'UTC') CODEC(ZSTD(1))
 ) ENGINE = ReplacingMergeTree(DerivedAt)
 ORDER BY (Bucket, OrderId)
-SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS index_granularity = 256, fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS orders_by_bucket_mv TO orders_by_bucket AS
 SELECT

@@ -5,13 +5,13 @@ use std::iter::Peekable;
 
 use order_model::fold::horizon;
 use order_model::graph::{Group, Through};
-use order_model::{fold, judge};
+use order_model::{UnixNanos, fold, judge};
 
 use super::Stitcher;
 use super::facts::Facts;
 use super::state::{Derived, Moment, StateRow};
 use crate::error::StoreError;
-use crate::neighbourhood::{Loader, Neighbourhood, Traits};
+use crate::neighbourhood::{Loader, Neighbourhood};
 use crate::schema::without_comments;
 
 /// Ids and carriers after which a portion is full; a single order may have more.
@@ -19,6 +19,19 @@ const PORTION_IDS_MAX: usize = 20_000;
 
 /// Orders with their carriers.
 type Portion = Vec<(Group, BTreeMap<String, Through>)>;
+
+/// A ticket, and what was read after it was taken.
+struct Taken {
+    moment: Moment,
+    /// What lies beyond is of the future.
+    horizon: UnixNanos,
+    /// What new rows are versioned by, where that is not the ticket.
+    versions: HashMap<String, i64>,
+    near: Neighbourhood,
+    /// The ids whose facts are read already.
+    read: BTreeSet<String>,
+    facts: Facts,
+}
 
 impl Stitcher {
     /// Derives these orders and all that are one with them; gives how many ids. `recount` counts
@@ -29,17 +42,15 @@ impl Stitcher {
         recount: bool,
     ) -> Result<usize, StoreError> {
         loop {
-            let (moment, versions, near) = self.take_ticket(orders.clone()).await?;
+            let taken = self.take_ticket(orders.clone()).await?;
             let mut derived = Some(0);
-            let mut groups = groups(&near).into_iter().peekable();
+            let mut groups = groups(&taken.near).into_iter().peekable();
             while let Some(so_far) = derived
                 && groups.peek().is_some()
             {
                 // One portion at a time: the carriers of all at once may be many.
-                let portion = next_portion(&near, &mut groups);
-                let more = self
-                    .derive_portion((&portion, &near.traits), moment, &versions, recount)
-                    .await?;
+                let portion = next_portion(&taken.near, &mut groups);
+                let more = self.derive_portion(&portion, &taken, recount).await?;
                 derived = more.map(|more| so_far + more);
             }
             if let Some(derived) = derived {
@@ -48,23 +59,26 @@ impl Stitcher {
         }
     }
 
-    /// Takes a ticket, and reads which orders and carriers are one with these.
-    async fn take_ticket(
-        &self,
-        mut orders: BTreeSet<String>,
-    ) -> Result<(Moment, HashMap<String, i64>, Neighbourhood), StoreError> {
+    /// Takes a ticket, and reads which orders and carriers are one with these, and meanwhile what is
+    /// said of these: hardly any turns out to have another id.
+    async fn take_ticket(&self, mut orders: BTreeSet<String>) -> Result<Taken, StoreError> {
         loop {
             // The ticket comes first: what is read after it is at least as new.
             let (ticket, lifecycle_at) =
                 tokio::try_join!(self.store_clock(), self.lifecycle_generation())?;
+            let moment = Moment { ticket, lifecycle_at };
+            let horizon = horizon(&self.lifecycle, ticket);
             // So does what was written by then: a clock that was set back must not let an older
             // row win. What is written later has a later ticket, or knows less.
             let versions = self.versions(&orders, ticket).await?;
-            let near = Loader { store: &self.store }.load(&orders).await?;
+            let ids: Vec<&String> = orders.iter().collect();
+            let (loader, no_carriers) = (Loader { store: &self.store }, BTreeSet::new());
+            let facts = Facts::read(&self.store, &ids, &no_carriers, horizon);
+            let (near, facts) = tokio::try_join!(loader.load(&orders), facts)?;
             // Of those that turn out to be one with them it must be known before, too.
             let companions: BTreeSet<String> = near.orders.difference(&orders).cloned().collect();
             if companions.is_empty() || self.versions(&companions, ticket).await?.is_empty() {
-                return Ok((Moment { ticket, lifecycle_at }, versions, near));
+                return Ok(Taken { moment, horizon, versions, near, read: orders, facts });
             }
             orders.extend(companions);
         }
@@ -86,19 +100,21 @@ impl Stitcher {
     /// of the two knows more, versions cannot say then.
     async fn derive_portion(
         &self,
-        (portion, said): (&Portion, &HashMap<String, Traits>),
-        moment: Moment,
-        versions: &HashMap<String, i64>,
+        portion: &Portion,
+        taken: &Taken,
         recount: bool,
     ) -> Result<Option<usize>, StoreError> {
+        let Taken { moment, versions, near, read, .. } = taken;
         let ids: Vec<&String> = portion.iter().flat_map(|(group, _)| &group.members).collect();
+        let unread: Vec<&String> = ids.iter().copied().filter(|id| !read.contains(*id)).collect();
         let carriers: BTreeSet<&String> = portion.iter().flat_map(|(_, c)| c.keys()).collect();
-        let horizon = horizon(&self.lifecycle, moment.ticket);
-        let facts = Facts::read(&self.store, &ids, &carriers, horizon).await?;
+        let more = Facts::read(&self.store, &unread, &carriers, taken.horizon);
+        let (more, told) = tokio::try_join!(more, Facts::told(&self.store, &ids))?;
+        let facts = [&taken.facts, &more];
         let mut rows: Vec<StateRow> = Vec::with_capacity(ids.len());
         let mut buckets: BTreeSet<u16> = BTreeSet::new();
         for (group, carriers) in portion {
-            let of_order = facts.of(&group.members, carriers, said);
+            let of_order = Facts::of_order(facts, &group.members, carriers, &near.traits);
             let (signals, beats) = (&of_order.signals, &of_order.heartbeats);
             let state = fold(&self.lifecycle, signals, beats, &of_order.traits, moment.ticket);
             let judgement = judge(&self.lifecycle, &state);
@@ -111,14 +127,14 @@ impl Stitcher {
                 state: &state,
             };
             // An id that nothing names has no row: a companion whose facts are still under way.
-            for (id, traits) in
-                group.members.iter().filter_map(|id| said.get(id).map(|traits| (id, traits)))
+            for (id, said) in
+                group.members.iter().filter_map(|id| near.traits.get(id).map(|said| (id, said)))
             {
-                let told = facts.told(id);
+                let told = told.get(id);
                 let version = versions.get(id).copied().unwrap_or(moment.ticket);
-                let row = derived.row(id, version, told, moment);
+                let row = derived.row(id, version, told, *moment);
                 if recount || row.is_settled() || told.is_some_and(|told| told.is_open == 0) {
-                    buckets.insert(traits.bucket);
+                    buckets.insert(said.bucket);
                 }
                 rows.push(row);
             }

@@ -20,7 +20,6 @@ use crate::neighbourhood::{Traits, id_chunks};
 pub(super) struct Facts {
     signals: HashMap<Owner, Vec<(StageSignal, UnixMillis)>>,
     heartbeats: HashMap<Owner, Vec<(Heartbeat, UnixMillis)>>,
-    told: HashMap<String, Told>,
 }
 
 /// An order id, or a carrier.
@@ -124,7 +123,7 @@ impl Facts {
         let (named, carried) = (signals_of("OrderId", ""), signals_of("Carrier", OF_CARRIER));
         let (alive, carried_alive) = (beats_of("OrderId", ""), beats_of("Carrier", OF_CARRIER));
         let ahead = Some(horizon);
-        let (signals, carried, beats, carried_beats, told) = tokio::try_join!(
+        let (signals, carried, beats, carried_beats) = tokio::try_join!(
             read::<SignalRow>(store, &named, ids, ahead, "read signals of orders"),
             read::<SignalRow>(store, &carried, &carriers, ahead, "read signals of traces"),
             read::<HeartbeatRow>(store, &alive, ids, ahead, "read signs of life of orders"),
@@ -135,7 +134,6 @@ impl Facts {
                 ahead,
                 "read signs of life of traces"
             ),
-            read::<Told>(store, TOLD, ids, None, "read the states of orders"),
         )?;
         let mut facts = Self::default();
         for (is_order, rows) in [(true, signals), (false, carried)] {
@@ -154,8 +152,16 @@ impl Facts {
                 }
             }
         }
-        facts.told = told.into_iter().map(|row| (row.order_id.clone(), row)).collect();
         Ok(facts)
+    }
+
+    /// The newest rows of these ids.
+    pub(super) async fn told(
+        store: &Store,
+        ids: &[&String],
+    ) -> Result<HashMap<String, Told>, StoreError> {
+        let told = read::<Told>(store, TOLD, ids, None, "read the states of orders").await?;
+        Ok(told.into_iter().map(|row| (row.order_id.clone(), row)).collect())
     }
 
     /// The newest rows of these ids that are not older than a ticket, by when they were derived.
@@ -169,14 +175,10 @@ impl Facts {
         Ok(newer.into_iter().map(|told| (told.order_id, told.derived_at)).collect())
     }
 
-    /// The newest row of an id.
-    pub(super) fn told(&self, order_id: &str) -> Option<&Told> {
-        self.told.get(order_id)
-    }
-
-    /// The facts of an order that has these ids and these carriers; `said` is what namings say.
-    pub(super) fn of(
-        &self,
+    /// The facts of an order that has these ids and these carriers, of all that were read; `said`
+    /// is what namings say.
+    pub(super) fn of_order(
+        read: [&Self; 2],
         members: &BTreeSet<String>,
         carriers: &BTreeMap<String, Through>,
         said: &HashMap<String, Traits>,
@@ -184,12 +186,12 @@ impl Facts {
         let ids = members.iter().map(|id| (true, id.clone()));
         let owners: Vec<Owner> = ids.chain(carriers.keys().map(|c| (false, c.clone()))).collect();
         let mut found = OrderFacts { first_named_at: i64::MAX, ..OrderFacts::default() };
-        for owner in &owners {
-            for (signal, received_at) in self.signals.get(owner).into_iter().flatten() {
+        for (owner, facts) in owners.iter().flat_map(|owner| read.map(|facts| (owner, facts))) {
+            for (signal, received_at) in facts.signals.get(owner).into_iter().flatten() {
                 found.last_received_at = found.last_received_at.max(*received_at);
                 found.signals.push(signal.clone());
             }
-            for (beat, received_at) in self.heartbeats.get(owner).into_iter().flatten() {
+            for (beat, received_at) in facts.heartbeats.get(owner).into_iter().flatten() {
                 found.last_received_at = found.last_received_at.max(*received_at);
                 found.heartbeats.push(beat.clone());
             }
