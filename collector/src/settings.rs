@@ -13,6 +13,7 @@ use order_store::connection::ClusterSettings;
 use order_store::{INSERT_BYTES_MAX, RetentionSettings, StoreSettings};
 
 use crate::access::settings::AccessSettings;
+use crate::hygiene::HygieneSettings;
 use crate::journal::JournalArgs;
 use crate::journal_command::JournalCommandArgs;
 use crate::schema_command::SchemaArgs;
@@ -40,9 +41,9 @@ pub struct Settings {
     /// Print the built-in lifecycle and exit.
     #[arg(long)]
     pub print_lifecycle: bool,
-    /// Also remove the values of these attribute keys (`key`, `prefix*` or `*suffix`); repeatable.
-    #[arg(long = "redact-key", env = "WAYBILL_REDACT_KEYS", value_delimiter = ',')]
-    pub redact_keys: Vec<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flags inside are documented")]
+    pub hygiene: HygieneSettings,
     #[command(flatten)]
     #[expect(missing_docs, reason = "the flags inside are documented")]
     pub store: StoreSettings,
@@ -273,6 +274,7 @@ impl Settings {
         if !(least..=most).contains(&self.insert.insert_bytes_max) {
             return Err(("--insert-bytes-max", format!("must be from {least} to {most}")));
         }
+        self.hygiene.check()?;
         self.retention.check()
     }
 }
