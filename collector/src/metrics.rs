@@ -2,7 +2,8 @@
 
 use std::sync::atomic::AtomicU64;
 
-use daemon::Metrics;
+use daemon::connections::Signs;
+use daemon::{Health, Metrics};
 use order_store::Conservation;
 use order_store::record::Table as StoreTable;
 use otlp_columns::{Mapped, Rejection, Signal, Tally};
@@ -65,6 +66,8 @@ pub struct CollectorMetrics {
     repaired_strings: Counter,
     inserted_rows: Family<Table, Counter>,
     connections: Family<Port, Gauge>,
+    refused_connections: Family<Port, Counter>,
+    full_ports: Family<Port, Counter>,
     /// Bytes of bodies and rows of requests not yet answered.
     pub in_flight_bytes: Gauge,
     /// Seconds of successful inserts.
@@ -167,6 +170,16 @@ impl CollectorMetrics {
             repaired_strings: counter("repaired_strings", "Strings that were not UTF-8"),
             inserted_rows,
             connections: metrics.add("connections", "Open connections", Family::default()),
+            refused_connections: metrics.add(
+                "refused_connections",
+                "Connections closed at once because their peer had too many",
+                Family::default(),
+            ),
+            full_ports: metrics.add(
+                "full_ports",
+                "Times that all connections of a port were in use, so that new ones waited",
+                Family::default(),
+            ),
             in_flight_bytes: metrics.add(
                 "in_flight_bytes",
                 "Bytes of bodies and rows of requests not yet answered",
@@ -301,10 +314,16 @@ impl CollectorMetrics {
         self.inserted_rows.get_or_create(&Table { table: table.name() }).inc_by(rows);
     }
 
-    /// The gauge of open connections of a port.
+    /// Where a port shows how it does.
     #[must_use]
-    pub fn connections_of(&self, port: &'static str) -> Gauge {
-        self.connections.get_or_create(&Port { port }).clone()
+    pub fn signs_of(&self, port: &'static str, health: &Health) -> Signs {
+        Signs {
+            name: port,
+            open: self.connections.get_or_create(&Port { port }).clone(),
+            refused: self.refused_connections.get_or_create(&Port { port }).clone(),
+            full: self.full_ports.get_or_create(&Port { port }).clone(),
+            note: Some(health.note(port)),
+        }
     }
 }
 

@@ -137,7 +137,7 @@ pub async fn run(settings: Settings, lifecycle: Lifecycle, stop: Stop) -> Result
     // The admin port answers until the very end.
     let end = Stop::new();
     let drain = settings.common.drain_deadline;
-    let admin = admin::router(health, page.clone());
+    let admin = admin::router(health.clone(), page.clone());
     let admin = tokio::spawn(daemon::serve::serve(sockets.admin, admin, end.clone(), drain));
     let mut servers = JoinSet::new();
     let entrance = Entrance { access: guard.access(), intake: intake.clone() };
@@ -145,10 +145,10 @@ pub async fn run(settings: Settings, lifecycle: Lifecycle, stop: Stop) -> Result
         ("otlp_http", sockets.http, http::router(entrance.clone())),
         ("otlp_grpc", sockets.grpc, grpc::router(entrance)),
     ] {
-        let open = parts.metrics.connections_of(name);
+        let signs = parts.metrics.signs_of(name, &health);
         let (bounds, stop) = (settings.connections.bounds(), stop.clone());
         let port = guard.port(listener);
-        servers.spawn(connections::serve(port, router, bounds, open, stop, drain));
+        servers.spawn(connections::serve(port, router, bounds, signs, stop, drain));
     }
     servers.spawn(guard.watch(stop.clone()));
 

@@ -48,7 +48,8 @@ async fn values_are_judged_whatever_their_key() {
     for (index, said) in (1_u64..).zip(TEXTS) {
         let map = KeyValueList { values: vec![text("inner", said), text(said, "x")] };
         let map = AnyValue { value: Some(Value::KvlistValue(map)) };
-        let tree = KeyValue { key: "app.extra".into(), value: Some(map.clone()), ..Default::default() };
+        let tree =
+            KeyValue { key: "app.extra".into(), value: Some(map.clone()), ..Default::default() };
         let attributes = vec![text("custom.note", said), text("order.stage", "SUBMITTED"), tree];
         let mut noisy = span(3, index, [&kept[..], &attributes].concat());
         noisy.name = said.to_owned();
@@ -58,7 +59,8 @@ async fn values_are_judged_whatever_their_key() {
         let request = traces("shop", vec![noisy]);
         send(&stack, "/v1/traces", PROTOBUF, request.encode_to_vec()).await;
         send(&stack, "/v1/traces", JSON, serde_json::to_vec(&request).unwrap()).await;
-        let record = LogRecord { body: Some(map), severity_text: said.into(), ..Default::default() };
+        let record =
+            LogRecord { body: Some(map), severity_text: said.into(), ..Default::default() };
         send(&stack, "/v1/logs", PROTOBUF, logs("shop", vec![record]).encode_to_vec()).await;
     }
     for table in ["otel_traces", "otel_logs", "order_events", "order_traces", "order_aliases"] {
@@ -69,8 +71,12 @@ async fn values_are_judged_whatever_their_key() {
     }
     let keys = kept.each_ref().map(|pair| format!("SpanAttributes['{}']", pair.key)).join(", ");
     let stored = stack.query(&format!("SELECT DISTINCT {keys} FROM otel_traces")).await;
-    let expected =
-        ["4111111111111111", "5555555555554444", "TAX-kept", "550e8400-e29b-41d4-4716-446655440002"];
+    let expected = [
+        "4111111111111111",
+        "5555555555554444",
+        "TAX-kept",
+        "550e8400-e29b-41d4-4716-446655440002",
+    ];
     assert_eq!(stored, [expected.join("\t")]);
     let orders = stack.query("SELECT DISTINCT OrderId FROM order_events").await;
     assert_eq!(orders, ["4111111111111111"]);

@@ -56,6 +56,8 @@ fn a_bad_setting_names_itself() {
         (&["--connections-max", "18446744073709551615"], "--connections-max"),
         (&["--in-flight-requests-max", "18446744073709551615"], "--in-flight-requests-max"),
         (&["--streams-max", "0"], "--streams-max"),
+        (&["--connections-per-peer-max", "0"], "--connections-per-peer-max"),
+        (&["--idle-timeout", "0s"], "--idle-timeout"),
         (&["--keep-alive", "0s"], "--keep-alive"),
         (&["--decoded-bytes-max", "0"], "--decoded-bytes-max"),
         (&["--insert-bytes-max", "0"], "--insert-bytes-max"),
