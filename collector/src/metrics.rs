@@ -22,6 +22,25 @@ pub enum Transport {
     Grpc,
 }
 
+/// Why a request is not read at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Unserved {
+    /// Nothing is at that path, or no such method of gRPC.
+    Path,
+    /// Not a POST.
+    Method,
+    /// A content type that is not read.
+    MediaType,
+    /// A content coding that is not read.
+    Coding,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UnservedLabels {
+    transport: &'static str,
+    reason: &'static str,
+}
+
 /// Labels of one signal over one transport.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Route {
@@ -51,6 +70,7 @@ struct Port {
 #[derive(Debug, Clone)]
 pub struct CollectorMetrics {
     requests: Family<RouteReason, Counter>,
+    unserved_requests: Family<UnservedLabels, Counter>,
     accepted_items: Family<Route, Counter>,
     rejected_items: Family<RouteReason, Counter>,
     body_bytes: Family<Route, Counter>,
@@ -138,6 +158,11 @@ impl CollectorMetrics {
         }
         Self {
             requests: metrics.add("requests", "Requests by outcome", Family::default()),
+            unserved_requests: metrics.add(
+                "unserved_requests",
+                "Requests that are not read: of another path, method, content type or coding",
+                Family::default(),
+            ),
             accepted_items: metrics.add(
                 "accepted_items",
                 "Spans, log records and data points that were answered and are in the journal",
@@ -312,6 +337,18 @@ impl CollectorMetrics {
     /// Counts rows that are in the store.
     pub fn inserted(&self, table: StoreTable, rows: u64) {
         self.inserted_rows.get_or_create(&Table { table: table.name() }).inc_by(rows);
+    }
+
+    /// Counts a request that is not read.
+    pub fn unserved(&self, transport: Transport, why: Unserved) {
+        let reason = match why {
+            Unserved::Path => "path",
+            Unserved::Method => "method",
+            Unserved::MediaType => "media_type",
+            Unserved::Coding => "coding",
+        };
+        let labels = UnservedLabels { transport: transport.label(), reason };
+        self.unserved_requests.get_or_create(&labels).inc();
     }
 
     /// Where a port shows how it does.

@@ -117,7 +117,8 @@ pub struct IntakeSettings {
     /// Requests not yet answered; past it requests are told to come again.
     #[arg(long, env = "WAYBILL_IN_FLIGHT_REQUESTS_MAX", default_value_t = 4_096)]
     pub in_flight_requests_max: usize,
-    /// How long one body may take to arrive; a slower one is refused (408, `DEADLINE_EXCEEDED`).
+    /// How long one body may take to arrive; a slower one is refused (503, `DEADLINE_EXCEEDED`)
+    /// and may come again.
     #[arg(long, env = "WAYBILL_BODY_READ_TIMEOUT", default_value = "30s", value_parser = duration)]
     pub body_read_timeout: Duration,
     /// What a refused sender is asked to wait before it tries again.
