@@ -42,6 +42,7 @@ mod read;
 mod batches;
 mod journal;
 mod inspect;
+mod salvage;
 
 #[cfg(test)]
 mod tests;
@@ -53,5 +54,6 @@ pub use gather::BatchLimits;
 pub use inspect::{Inspection, SegmentInspection, inspect, verify};
 pub use journal::Journal;
 pub use ledger::BatchId;
+pub use salvage::{Loss, SalvageError, Salvaged, salvage};
 pub use settings::{JournalSettings, SettingsError};
 pub use stats::{JournalObserver, JournalStats, NoObserver};

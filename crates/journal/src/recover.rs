@@ -14,6 +14,7 @@ use crate::format::{
 };
 use crate::gather::Cursor;
 use crate::ledger::Ledger;
+use crate::salvage;
 use crate::scan::{self, End};
 use crate::segments::{self, NEW_SUFFIX, Segment, Segments, WriteError, name_of, number_of};
 
@@ -39,18 +40,64 @@ pub(crate) fn recover(disk: Arc<dyn Disk>) -> Result<Recovered, OpenError> {
     if numbers.is_empty() {
         return begin(disk);
     }
-    let mut walk = Walk { disk: &*disk, ledger: None, list: VecDeque::new() };
-    let mut active = None;
-    for (index, number) in numbers.iter().enumerate() {
-        active = Some(walk.segment(*number, index + 1 == numbers.len())?);
-    }
-    let Walk { ledger, list, .. } = walk;
-    let (Some(ledger), Some(active)) = (ledger, active) else { return begin(disk) };
+    let whole = walk(&*disk, &numbers, None);
+    let walked = match whole {
+        Err(OpenError::Damaged(damage)) => match beyond(&*disk, &numbers)? {
+            // Damage among what the store has costs nothing; any other is refused as it was found.
+            Some(stored) => walk(&*disk, &numbers, Some(stored)).map_err(|error| match error {
+                OpenError::Damaged(_) => OpenError::Damaged(damage),
+                error => error,
+            })?,
+            None => return Err(damage.into()),
+        },
+        walked => walked?,
+    };
+    let Walked { ledger, list, active, resumed } = walked;
     let next = ledger.confirmed().through + 1;
     let start = list.iter().rfind(|segment| segment.first_sequence <= next).or(list.front());
-    let cursor = start.map_or(Cursor { segment: 0, offset: 0, sequence: 0 }, Cursor::of);
+    let start = start.map_or(Cursor { segment: 0, offset: 0, sequence: 0 }, Cursor::of);
+    let cursor = resumed.filter(|resumed| resumed.segment == start.segment).unwrap_or(start);
     let segments = Segments::new(disk, ledger.journal(), list, active);
     Ok(Recovered { segments, ledger, cursor })
+}
+
+/// What the store is proved to have, of the journal that lies there.
+fn beyond(disk: &dyn Disk, numbers: &[u64]) -> Result<Option<Stored>, OpenError> {
+    let Some(journal) = salvage::name(disk, numbers)? else { return Ok(None) };
+    let position = salvage::position(disk, journal, numbers)?;
+    Ok(position.map(|position| Stored { journal, position }))
+}
+
+/// Everything through a position is in the store.
+#[derive(Debug, Clone, Copy)]
+struct Stored {
+    journal: Uuid,
+    position: Position,
+}
+
+/// The outcome of a walk through all segments.
+struct Walked {
+    ledger: Ledger,
+    list: VecDeque<Segment>,
+    active: Box<dyn File>,
+    /// Behind the last damage that was passed over.
+    resumed: Option<Cursor>,
+}
+
+/// Reads all segments; damage among what is `stored` is passed over.
+fn walk(disk: &dyn Disk, numbers: &[u64], stored: Option<Stored>) -> Result<Walked, OpenError> {
+    let ledger = stored.map(|stored| Ledger::new(stored.journal, stored.position));
+    let mut walk = Walk { disk, stored, ledger, list: VecDeque::new(), resumed: None };
+    let mut active = None;
+    for (index, number) in numbers.iter().enumerate() {
+        active = walk.segment(*number, numbers.get(index + 1).copied())?;
+    }
+    let Walk { ledger, list, resumed, .. } = walk;
+    match (ledger, active) {
+        (Some(ledger), Some(active)) => Ok(Walked { ledger, list, active, resumed }),
+        // There is a last segment, and it was read.
+        _ => Err(io_error(disk, "reading", "", io::ErrorKind::NotFound.into())),
+    }
 }
 
 impl Cursor {
@@ -92,78 +139,146 @@ fn begin(disk: Arc<dyn Disk>) -> Result<Recovered, OpenError> {
 /// A walk through the segments, oldest first.
 struct Walk<'a> {
     disk: &'a dyn Disk,
+    stored: Option<Stored>,
     ledger: Option<Ledger>,
     list: VecDeque<Segment>,
+    resumed: Option<Cursor>,
 }
 
 impl Walk<'_> {
-    /// Reads one segment; the last one may end in a torn record.
-    fn segment(&mut self, number: u64, is_last: bool) -> Result<Box<dyn File>, OpenError> {
+    /// Reads one segment; the last one may end in a torn record. `None` when all of it is passed
+    /// over.
+    fn segment(
+        &mut self,
+        number: u64,
+        next: Option<u64>,
+    ) -> Result<Option<Box<dyn File>>, OpenError> {
         let name = name_of(number);
         let failed = |doing| {
             let (disk, name) = (self.disk, name.clone());
             move |source| io_error(disk, doing, &name, source)
         };
         let (reading, opening) = (failed("reading"), failed("opening"));
-        let cutting = failed("cutting the torn tail off");
         let writing = failed("writing the last group again in");
         let file = self.disk.open(&name).map_err(opening)?;
         let length = file.length().map_err(&reading)?;
         let header = scan::segment_header(&*file, number).map_err(&reading)?;
-        let header = header
-            .and_then(|header| self.joins(header))
-            .map_err(|flaw| damage(self.disk.folder(), &name, 0, flaw))?;
+        let header = match header.and_then(|header| self.joins(header)) {
+            Ok(header) => header,
+            Err(flaw) => {
+                let refused = damage(self.disk.folder(), &name, 0, flaw);
+                let behind = next.map(|next| self.first_sequence(next)).transpose()?.flatten();
+                self.pass_over(&refused, behind)?;
+                let first_sequence = self.list.back().map_or(0, |before| before.first_sequence);
+                self.list.push_back(Segment { number, first_sequence, bytes: length });
+                return Ok(None);
+            }
+        };
         let through = header.first_sequence.saturating_sub(1);
         let at = Position { through, bytes_through: header.bytes_before };
         let ledger = self.ledger.get_or_insert_with(|| Ledger::new(header.place.journal, at));
+        let passed = self.stored.map_or(0, |stored| stored.position.through);
         let mut last_group = None;
-        let end = scan::records(
-            &*file,
-            header.place,
-            SEGMENT_HEADER_BYTES,
-            length,
-            &mut |record, payload| {
+        let mut from = SEGMENT_HEADER_BYTES;
+        let mut visit = |record: &RecordHeader, payload: &[u8]| {
+            if record.kind != Kind::Data || record.sequence > passed {
                 apply(ledger, record, payload)?;
-                last_group = Some(record.group_offset);
-                Ok(())
-            },
-        )
-        .map_err(&reading)?;
-        let bytes = match end {
-            End::Whole => length,
-            End::Bad { offset, flaw } => {
-                let torn = is_last
-                    && flaw.is_of_a_crash()
-                    && !scan::was_synced(&*file, header.place, offset, length).map_err(&reading)?;
-                if !torn {
-                    return Err(damage(self.disk.folder(), &name, offset, flaw).into());
-                }
-                file.cut(offset).map_err(cutting)?;
-                let (file, bytes) = (self.disk.folder().join(&name), length - offset);
-                tracing::warn!(file = %file.display(), offset, bytes, %flaw,
-                    "torn tail of the journal cut off; it was never answered");
-                offset
+            }
+            last_group = Some(record.group_offset);
+            Ok(())
+        };
+        let mut skipped = Vec::new();
+        let bytes = loop {
+            let end = scan::records(&*file, header.place, from, length, &mut visit);
+            let End::Bad { offset, flaw } = end.map_err(&reading)? else { break length };
+            let is_torn = next.is_none()
+                && flaw.is_of_a_crash()
+                && !scan::was_synced(&*file, header.place, offset, length).map_err(&reading)?;
+            if is_torn {
+                self.cut(&*file, &name, (offset, length), flaw)?;
+                break offset;
+            }
+            let whole = scan::header_after(&*file, header.place, offset, length, &|_| true);
+            let whole = whole.map_err(&reading)?;
+            skipped.push((damage(self.disk.folder(), &name, offset, flaw), whole));
+            match whole {
+                // Only what cannot be read is passed over, never what reads otherwise.
+                Some((at, _)) if flaw.is_of_a_crash() && self.stored.is_some() => from = at,
+                _ => break length,
             }
         };
-        if is_last {
+        for (refused, whole) in skipped {
+            let behind = match whole {
+                Some((_, header)) => Some(header.sequence),
+                None => next.map(|next| self.first_sequence(next)).transpose()?.flatten(),
+            };
+            let is_unread = refused.flaw.is_of_a_crash();
+            self.pass_over(&refused, behind.filter(|_| is_unread))?;
+            self.resumed = whole.map(|(offset, header)| Cursor {
+                segment: number,
+                offset,
+                sequence: header.sequence,
+            });
+        }
+        if next.is_none() {
             write_again(&*file, last_group.unwrap_or(bytes), bytes)
                 .and_then(|()| file.sync_all())
                 .map_err(writing)?;
         }
         let first_sequence = header.first_sequence;
         self.list.push_back(Segment { number, first_sequence, bytes });
-        Ok(file)
+        Ok(Some(file))
+    }
+
+    /// Cuts a torn tail off.
+    fn cut(
+        &self,
+        file: &dyn File,
+        name: &str,
+        (offset, length): (u64, u64),
+        flaw: Flaw,
+    ) -> Result<(), OpenError> {
+        let failed = |source| io_error(self.disk, "cutting the torn tail off", name, source);
+        file.cut(offset).map_err(failed)?;
+        let (file, bytes) = (self.disk.folder().join(name), length - offset);
+        tracing::warn!(file = %file.display(), offset, bytes, %flaw,
+            "torn tail of the journal cut off; it was never answered");
+        Ok(())
+    }
+
+    /// Passes damage over if the store has all that could stand there: the record `behind` it is
+    /// at most the first that is not known to be stored.
+    fn pass_over(&self, refused: &Damage, behind: Option<u64>) -> Result<(), OpenError> {
+        let through = self.stored.map_or(0, |stored| stored.position.through);
+        if behind.is_none_or(|behind| behind > through + 1) || self.stored.is_none() {
+            return Err(refused.clone().into());
+        }
+        let Damage { file, offset, flaw } = refused;
+        tracing::warn!(file = %file.display(), offset, %flaw,
+            "damage in the journal passed over; the store has all that stood there");
+        Ok(())
+    }
+
+    /// The first record of a segment, if its header is whole.
+    fn first_sequence(&self, number: u64) -> Result<Option<u64>, OpenError> {
+        let name = name_of(number);
+        let opened = self.disk.open_to_read(&name);
+        let header = opened.and_then(|file| scan::segment_header(&*file, number));
+        let header = header.map_err(|source| io_error(self.disk, "reading", &name, source))?;
+        Ok(header.ok().map(|header| header.first_sequence))
     }
 
     /// Whether the segment follows the ones before it.
     fn joins(&self, header: SegmentHeader) -> Result<SegmentHeader, Flaw> {
-        let (Some(ledger), Some(before)) = (&self.ledger, self.list.back()) else {
-            return Ok(header);
-        };
+        let through = self.stored.map_or(0, |stored| stored.position.through);
+        let Some(ledger) = &self.ledger else { return Ok(header) };
         let expected = ledger.durable().through + 1;
         if header.place.journal != ledger.journal() {
             Err(Flaw::OtherJournal)
-        } else if header.place.segment != before.number + 1 {
+        } else if self.stored.is_some() && header.first_sequence <= through + 1 {
+            // What is before it is in the store, whether it is there or not.
+            Ok(header)
+        } else if self.list.back().is_some_and(|before| header.place.segment != before.number + 1) {
             Err(Flaw::Missing)
         } else if header.first_sequence != expected {
             Err(Flaw::Sequence { expected, found: header.first_sequence })
