@@ -6,7 +6,8 @@ use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
 use journal::{
-    Damage, Inspection, JournalSettings, Loss, OpenError, SalvageError, Salvaged, SegmentInspection,
+    Damage, Flaw, Inspection, JournalSettings, Loss, OpenError, SalvageError, Salvaged,
+    SegmentInspection,
 };
 
 use crate::resubmit_command::ResubmitArgs;
@@ -71,7 +72,9 @@ pub enum JournalCommandError {
     #[error("no journal in {}: not one segment", .0.display())]
     NoJournal(PathBuf),
     /// Not everything could be salvaged.
-    #[error("{0} records that were answered are lost; what is whole is in the new journal")]
+    #[error(
+        "{0} records that were answered are known to be lost; what is whole is in the new journal"
+    )]
     Lost(u64),
     /// Nothing was salvaged.
     #[error(transparent)]
@@ -112,9 +115,8 @@ pub fn run(args: &JournalCommandArgs, out: &mut impl Write) -> Result<(), Journa
         What::Salvage(SalvageArgs { from: Folder { folder }, into }) => {
             let salvaged = journal::salvage(folder, room_for_all(into.clone()))?;
             print_salvaged(&salvaged, out)?;
-            match salvaged.lost_records() {
-                0 => {}
-                lost => return Err(JournalCommandError::Lost(lost)),
+            if !salvaged.is_complete() {
+                return Err(JournalCommandError::Lost(salvaged.lost_records()));
             }
         }
         What::Resubmit(_) => {}
@@ -135,6 +137,7 @@ fn print_salvaged(found: &Salvaged, out: &mut impl Write) -> io::Result<()> {
         write!(out, "{} at byte {offset}, {bytes} bytes: {flaw}; ", file.display())?;
         match (records, is_torn_tail) {
             (Some((first, last)), _) => writeln!(out, "records {first} to {last} are LOST")?,
+            _ if *flaw == Flaw::Absent => writeln!(out, "nobody knows what it held")?,
             (None, true) => writeln!(out, "the end of a group that was not finished")?,
             (None, false) => writeln!(out, "no record that is not in the store is missing")?,
         }

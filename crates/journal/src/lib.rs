@@ -16,7 +16,8 @@
 //!   of every batch at least once, and recognises a repeat by the id.
 //! - **Nothing is skipped silently.** Only the end of the last segment may be half written; it is
 //!   cut off with a warning. Anything else that is not as written refuses the open, with the file
-//!   and the offset.
+//!   and the offset, unless a position proves that the store has all that stood there.
+//!   [`salvage`] takes what is whole to a new journal and tells what is lost.
 //! - **Everything has a bound**: see [`JournalSettings`].
 //!
 //! There is no timer between an append and its sync: an idle journal writes a record at once, and
@@ -31,6 +32,7 @@ mod error;
 mod format;
 mod disk;
 mod scan;
+mod extent;
 mod segments;
 mod gather;
 mod ledger;

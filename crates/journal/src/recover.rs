@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::disk::{Disk, File};
 use crate::error::{Damage, OpenError};
+use crate::extent::{self, Extent, ExtentFile};
 use crate::format::{
     Boundary, Flaw, Kind, Place, Position, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader,
 };
@@ -16,7 +17,9 @@ use crate::gather::Cursor;
 use crate::ledger::Ledger;
 use crate::salvage;
 use crate::scan::{self, End};
-use crate::segments::{self, NEW_SUFFIX, Segment, Segments, WriteError, name_of, number_of};
+use crate::segments::{
+    self, NEW_SUFFIX, Segment, Segments, WriteError, is_no_space, name_of, number_of,
+};
 
 /// Bytes copied at once when the last group is written again.
 const REWRITE_BYTES: usize = 1024 * 1024;
@@ -37,8 +40,14 @@ pub(crate) fn recover(disk: Arc<dyn Disk>) -> Result<Recovered, OpenError> {
     let numbers = tidy(&*disk)?;
     // What a killed process had renamed or removed may not be durable yet.
     disk.sync_folder().map_err(|source| io_error(&*disk, "syncing", "", source))?;
+    let extent = extent::read(&*disk).map_err(|source| io_error(&*disk, "reading", "", source))?;
     if numbers.is_empty() {
-        return begin(disk);
+        return match extent {
+            None => begin(disk),
+            Some((_, Extent { oldest, .. })) => {
+                Err(damage(disk.folder(), &name_of(oldest), 0, Flaw::Absent).into())
+            }
+        };
     }
     let whole = walk(&*disk, &numbers, None);
     let walked = match whole {
@@ -57,8 +66,29 @@ pub(crate) fn recover(disk: Arc<dyn Disk>) -> Result<Recovered, OpenError> {
     let start = list.iter().rfind(|segment| segment.first_sequence <= next).or(list.front());
     let start = start.map_or(Cursor { segment: 0, offset: 0, sequence: 0 }, Cursor::of);
     let cursor = resumed.filter(|resumed| resumed.segment == start.segment).unwrap_or(start);
-    let segments = Segments::new(disk, ledger.journal(), list, active);
+    let extent = written_down(&*disk, ledger.journal(), &numbers)?;
+    let segments = Segments::new(disk, ledger.journal(), list, active, extent);
     Ok(Recovered { segments, ledger, cursor })
+}
+
+/// Writes down which segments there are, for those who open the journal after this.
+fn written_down(
+    disk: &dyn Disk,
+    journal: Uuid,
+    numbers: &[u64],
+) -> Result<Option<ExtentFile>, OpenError> {
+    let (oldest, newest) = (numbers.first().copied(), numbers.last().copied());
+    let extent = Extent { oldest: oldest.unwrap_or(1), newest: newest.unwrap_or(1) };
+    match ExtentFile::create(disk, journal, extent) {
+        Ok(file) => Ok(Some(file)),
+        // It could not be kept up from here on.
+        Err(error) if is_no_space(&error) => {
+            extent::forget(disk)
+                .map_err(|source| io_error(disk, "removing the extent of", "", source))?;
+            Ok(None)
+        }
+        Err(source) => Err(io_error(disk, "writing down the segments of", "", source)),
+    }
 }
 
 /// What the store is proved to have, of the journal that lies there.
@@ -88,6 +118,7 @@ struct Walked {
 fn walk(disk: &dyn Disk, numbers: &[u64], stored: Option<Stored>) -> Result<Walked, OpenError> {
     let ledger = stored.map(|stored| Ledger::new(stored.journal, stored.position));
     let mut walk = Walk { disk, stored, ledger, list: VecDeque::new(), resumed: None };
+    walk.check_ends(numbers)?;
     let mut active = None;
     for (index, number) in numbers.iter().enumerate() {
         active = walk.segment(*number, numbers.get(index + 1).copied())?;
@@ -129,8 +160,9 @@ fn begin(disk: Arc<dyn Disk>) -> Result<Recovered, OpenError> {
     })?;
     let segment = Segment { number: 1, first_sequence: 1, bytes: SEGMENT_HEADER_BYTES };
     tracing::info!(folder = %disk.folder().display(), journal = %place.journal, "new journal");
+    let extent = written_down(&*disk, place.journal, &[1])?;
     Ok(Recovered {
-        segments: Segments::new(disk, place.journal, VecDeque::from([segment]), active),
+        segments: Segments::new(disk, place.journal, VecDeque::from([segment]), active, extent),
         ledger: Ledger::new(place.journal, Position::default()),
         cursor: Cursor::of(&segment),
     })
@@ -146,6 +178,28 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// Whether the oldest and the newest segment are those that there should be.
+    fn check_ends(&self, numbers: &[u64]) -> Result<(), OpenError> {
+        let failed = |source| io_error(self.disk, "reading", "", source);
+        let Some((journal, Extent { oldest, newest })) = extent::read(self.disk).map_err(failed)?
+        else {
+            return Ok(());
+        };
+        let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else { return Ok(()) };
+        if salvage::name(self.disk, numbers)? != Some(journal) {
+            return Ok(());
+        }
+        let absent = |number| damage(self.disk.folder(), &name_of(number), 0, Flaw::Absent);
+        if *last < newest {
+            return Err(absent(newest).into());
+        }
+        if *first > oldest {
+            let behind = self.first_of(Some(*first))?;
+            self.pass_over(&absent(oldest), behind)?;
+        }
+        Ok(())
+    }
+
     /// Reads one segment; the last one may end in a torn record. `None` when all of it is passed
     /// over.
     fn segment(
@@ -167,8 +221,7 @@ impl Walk<'_> {
             Ok(header) => header,
             Err(flaw) => {
                 let refused = damage(self.disk.folder(), &name, 0, flaw);
-                let behind = next.map(|next| self.first_sequence(next)).transpose()?.flatten();
-                self.pass_over(&refused, behind)?;
+                self.pass_over(&refused, self.first_of(next)?)?;
                 let first_sequence = self.list.back().map_or(0, |before| before.first_sequence);
                 self.list.push_back(Segment { number, first_sequence, bytes: length });
                 return Ok(None);
@@ -176,50 +229,10 @@ impl Walk<'_> {
         };
         let through = header.first_sequence.saturating_sub(1);
         let at = Position { through, bytes_through: header.bytes_before };
-        let ledger = self.ledger.get_or_insert_with(|| Ledger::new(header.place.journal, at));
-        let passed = self.stored.map_or(0, |stored| stored.position.through);
-        let mut last_group = None;
-        let mut from = SEGMENT_HEADER_BYTES;
-        let mut visit = |record: &RecordHeader, payload: &[u8]| {
-            if record.kind != Kind::Data || record.sequence > passed {
-                apply(ledger, record, payload)?;
-            }
-            last_group = Some(record.group_offset);
-            Ok(())
-        };
-        let mut skipped = Vec::new();
-        let bytes = loop {
-            let end = scan::records(&*file, header.place, from, length, &mut visit);
-            let End::Bad { offset, flaw } = end.map_err(&reading)? else { break length };
-            let is_torn = next.is_none()
-                && flaw.is_of_a_crash()
-                && !scan::was_synced(&*file, header.place, offset, length).map_err(&reading)?;
-            if is_torn {
-                self.cut(&*file, &name, (offset, length), flaw)?;
-                break offset;
-            }
-            let whole = scan::header_after(&*file, header.place, offset, length, &|_| true);
-            let whole = whole.map_err(&reading)?;
-            skipped.push((damage(self.disk.folder(), &name, offset, flaw), whole));
-            match whole {
-                // Only what cannot be read is passed over, never what reads otherwise.
-                Some((at, _)) if flaw.is_of_a_crash() && self.stored.is_some() => from = at,
-                _ => break length,
-            }
-        };
-        for (refused, whole) in skipped {
-            let behind = match whole {
-                Some((_, header)) => Some(header.sequence),
-                None => next.map(|next| self.first_sequence(next)).transpose()?.flatten(),
-            };
-            let is_unread = refused.flaw.is_of_a_crash();
-            self.pass_over(&refused, behind.filter(|_| is_unread))?;
-            self.resumed = whole.map(|(offset, header)| Cursor {
-                segment: number,
-                offset,
-                sequence: header.sequence,
-            });
-        }
+        let ledger = self.ledger.take();
+        let mut ledger = ledger.unwrap_or_else(|| Ledger::new(header.place.journal, at));
+        let (bytes, last_group) = self.records((&*file, length), header, next, &mut ledger)?;
+        self.ledger = Some(ledger);
         if next.is_none() {
             write_again(&*file, last_group.unwrap_or(bytes), bytes)
                 .and_then(|()| file.sync_all())
@@ -228,6 +241,54 @@ impl Walk<'_> {
         let first_sequence = header.first_sequence;
         self.list.push_back(Segment { number, first_sequence, bytes });
         Ok(Some(file))
+    }
+
+    /// Enters the records of a segment; gives its length, and where its last group begins.
+    fn records(
+        &mut self,
+        (file, length): (&dyn File, u64),
+        header: SegmentHeader,
+        next: Option<u64>,
+        ledger: &mut Ledger,
+    ) -> Result<(u64, Option<u64>), OpenError> {
+        let place = header.place;
+        let name = name_of(place.segment);
+        let reading = |source| io_error(self.disk, "reading", &name, source);
+        let stored = self.stored.map_or(0, |stored| stored.position.through);
+        let mut last_group = None;
+        let mut visit = |record: &RecordHeader, payload: &[u8]| {
+            if record.kind != Kind::Data || record.sequence > stored {
+                apply(ledger, record, payload)?;
+            }
+            last_group = Some(record.group_offset);
+            Ok(())
+        };
+        let mut from = SEGMENT_HEADER_BYTES;
+        let bytes = loop {
+            let end = scan::records(file, place, from, length, &mut visit).map_err(reading)?;
+            let End::Bad { offset, flaw } = end else { break length };
+            let is_torn = next.is_none()
+                && flaw.is_of_a_crash()
+                && !scan::was_synced(file, place, offset, length).map_err(reading)?;
+            if is_torn {
+                self.cut(file, &name, (offset, length), flaw)?;
+                break offset;
+            }
+            let whole = scan::header_after(file, place, offset, length, &|_| true);
+            let whole = whole.map_err(reading)?;
+            let behind = match whole {
+                Some((_, header)) => Some(header.sequence),
+                None => self.first_of(next)?,
+            };
+            // Only what cannot be read is passed over, never what reads otherwise.
+            let behind = behind.filter(|_| flaw.is_of_a_crash());
+            self.pass_over(&damage(self.disk.folder(), &name, offset, flaw), behind)?;
+            let Some((at, header)) = whole else { break length };
+            from = at;
+            let (segment, sequence) = (place.segment, header.sequence);
+            self.resumed = Some(Cursor { segment, offset: at, sequence });
+        };
+        Ok((bytes, last_group))
     }
 
     /// Cuts a torn tail off.
@@ -259,8 +320,9 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The first record of a segment, if its header is whole.
-    fn first_sequence(&self, number: u64) -> Result<Option<u64>, OpenError> {
+    /// The first record of a segment, if there is one whose header is whole.
+    fn first_of(&self, number: Option<u64>) -> Result<Option<u64>, OpenError> {
+        let Some(number) = number else { return Ok(None) };
         let name = name_of(number);
         let opened = self.disk.open_to_read(&name);
         let header = opened.and_then(|file| scan::segment_header(&*file, number));

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::disk::{Disk, File, RealDisk};
 use crate::error::{AppendError, OpenError};
+use crate::extent;
 use crate::format::{Flaw, Kind, Place, Position, RecordHeader, SEGMENT_HEADER_BYTES};
 use crate::journal::{Journal, Parts};
 use crate::scan::{self, End};
@@ -48,6 +49,14 @@ impl Salvaged {
     pub fn lost_records(&self) -> u64 {
         let gaps = self.lost.iter().filter_map(|loss| loss.records);
         gaps.map(|(first, last)| last - first + 1).sum()
+    }
+
+    /// Whether nothing is lost that is known of: the newest segment may be missing, and nobody
+    /// knows what it held.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        let is_gone = |loss: &Loss| loss.flaw == Flaw::Absent && loss.records.is_none();
+        self.lost_records() == 0 && !self.lost.iter().any(is_gone)
     }
 }
 
@@ -223,11 +232,25 @@ pub(crate) fn salvage_on(
     target: Arc<dyn Disk>,
     settings: JournalSettings,
 ) -> Result<Salvaged, SalvageError> {
-    let confirmed_through = confirmed_through(source, journal, numbers)?;
+    let extent = extent::read(source).map_err(failed(source, "reading", ""))?;
+    let extent = extent.filter(|(of, _)| *of == journal).map(|(_, extent)| extent);
+    // A segment that should be there says nothing of what was before the next one.
+    let gone = extent.map(|extent| extent.oldest).filter(|at| numbers.first() > Some(at));
+    let confirmed_through = match gone {
+        None => confirmed_through(source, journal, numbers)?,
+        Some(_) => position(source, journal, numbers)?.unwrap_or_default().through,
+    };
     let mut copy = Copy::into(target, settings)?;
     let losses = RefCell::new(Losses::default());
     let mut next = confirmed_through + 1;
     let mut refused = None;
+    let absent = |number| Loss {
+        flaw: Flaw::Absent,
+        ..Loss::missing(source.folder().join(name_of(number)))
+    };
+    if let Some(oldest) = gone {
+        losses.borrow_mut().add(absent(oldest));
+    }
     for (index, number) in numbers.iter().enumerate() {
         let file = |number| source.folder().join(name_of(number));
         if index > 0 && numbers[index - 1] + 1 < *number {
@@ -267,6 +290,9 @@ pub(crate) fn salvage_on(
         if let Some(error) = refused {
             return Err(error.into());
         }
+    }
+    if let Some(extent) = extent.filter(|extent| numbers.last() < Some(&extent.newest)) {
+        losses.borrow_mut().add(absent(extent.newest));
     }
     let (journal, records, bytes) = copy.finish()?;
     let lost = losses.into_inner().list;
