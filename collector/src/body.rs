@@ -14,6 +14,11 @@ use crate::intake::{Intake, Refusal, Reservation};
 /// refusal instead of a broken connection; past it the connection is cut.
 pub const DISCARD_BYTES_MAX: usize = 256 << 20;
 
+/// The same of the body of a request that nobody reads, and of whose sender nothing is known yet.
+const UNWANTED_BYTES_MAX: usize = 64 << 10;
+/// How long such a body may take.
+const UNWANTED_TIME_MAX: Duration = Duration::from_secs(2);
+
 /// Bounds on one body.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimits {
@@ -56,6 +61,12 @@ pub async fn begin(intake: &Intake, body: Body) -> Result<(Reservation, Body), R
             Err(refusal)
         }
     }
+}
+
+/// Throws away the little of a body that a client sends before it looks for an answer; of a larger
+/// one the connection is cut.
+pub async fn discard_unwanted(body: Body, read_timeout: Duration) {
+    discard_at_most(body, UNWANTED_BYTES_MAX, read_timeout.min(UNWANTED_TIME_MAX)).await;
 }
 
 /// Throws a body away, within bounds.

@@ -23,8 +23,8 @@ use crate::access::Denied;
 use crate::body::{self, BodyLimits};
 use crate::entrance::Entrance;
 use crate::http::export_response;
-use crate::intake::{self, Body, Intake, Refusal};
-use crate::metrics::Transport;
+use crate::intake::{self, BODY_FIELD, Body, Intake, Refusal};
+use crate::metrics::{Transport, Unserved};
 
 /// Compression flag and length before each message.
 const PREFIX_BYTES: usize = 5;
@@ -54,7 +54,8 @@ pub fn router(entrance: Entrance) -> Router {
         .with_state(entrance)
 }
 
-async fn unknown_method() -> Response {
+async fn unknown_method(intake: State<Intake>) -> Response {
+    intake.count_unserved(Transport::Grpc, Unserved::Path);
     let why = "only Export of TraceService, LogsService and MetricsService is served here";
     Status::unimplemented(why).into_http()
 }
@@ -63,6 +64,7 @@ async fn export(entrance: &Entrance, signal: Signal, request: Request<HttpBody>)
     let intake = &entrance.intake;
     let (head, http_body) = request.into_parts();
     if !is_grpc(&head.headers) {
+        intake.count_unserved(Transport::Grpc, Unserved::MediaType);
         let mut response = Response::new(HttpBody::from("Content-Type must be application/grpc\n"));
         *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return response;
@@ -73,6 +75,7 @@ async fn export(entrance: &Entrance, signal: Signal, request: Request<HttpBody>)
         Some(Err(_)) => None,
     };
     let Some(coding) = coding else {
+        intake.count_unserved(Transport::Grpc, Unserved::Coding);
         let why = format!("grpc-encoding must be one of {}", coding::SUPPORTED);
         let mut response: Response = Status::unimplemented(why).into_http();
         let supported = HeaderValue::from_static("identity,gzip,zstd");
@@ -161,12 +164,17 @@ fn refuse(intake: &Intake, refusal: &Refusal) -> Response {
         Refusal::Denied(Denied::Forbidden(_)) => Code::PermissionDenied,
     };
     // Without RetryInfo clients must not repeat a call that exhausted resources.
-    let status = match refusal.retry_after(intake.settings()) {
-        Some(delay) => {
-            let details = ErrorDetails::with_retry_info(Some(delay));
-            Status::with_error_details(code, refusal.message(), details)
+    let message = refusal.message();
+    let details = match (refusal.retry_after(intake.settings()), refusal) {
+        (Some(delay), _) => Some(ErrorDetails::with_retry_info(Some(delay))),
+        (None, Refusal::Bad(_)) => {
+            Some(ErrorDetails::with_bad_request_violation(BODY_FIELD, message))
         }
-        None => Status::new(code, refusal.message()),
+        (None, _) => None,
+    };
+    let status = match details {
+        Some(details) => Status::with_error_details(code, message, details),
+        None => Status::new(code, message),
     };
     status.into_http()
 }

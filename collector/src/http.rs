@@ -1,7 +1,7 @@
 //! OTLP/HTTP, by <https://opentelemetry.io/docs/specs/otlp/#otlphttp>.
 //!
-//! Answers are in the encoding of the request: `Export*ServiceResponse` on success, also on
-//! partial success; `google.rpc.Status` on failure.
+//! Answers are in the encoding of the request, under the content type of the request:
+//! `Export*ServiceResponse` on success, also on partial success; `google.rpc.Status` on failure.
 
 use axum::Router;
 use axum::body::Body as HttpBody;
@@ -16,18 +16,48 @@ use http::{Request, StatusCode};
 use otlp_columns::{Coding, Encoding, Rejected, Signal, coding};
 use prost::Message;
 use serde_json::json;
-use tonic::Code;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::access::Denied;
 use crate::body::{self, BodyLimits};
 use crate::entrance::Entrance;
-use crate::intake::{self, Body, Intake, Refusal};
-use crate::metrics::Transport;
+use crate::intake::{self, BODY_FIELD, Body, Intake, Refusal};
+use crate::metrics::{Transport, Unserved};
 
 /// Content type of binary protobuf.
 pub const PROTOBUF: &str = "application/x-protobuf";
+/// The same as some clients and proxies write it; its registered name.
+const REGISTERED_PROTOBUF: &str = "application/protobuf";
 /// Content type of JSON.
 pub const JSON: &str = "application/json";
+/// What a detail of bad data is called in `google.rpc.Status`.
+const BAD_REQUEST: &str = "type.googleapis.com/google.rpc.BadRequest";
+
+/// The content type of a request, and so of its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Media {
+    Protobuf,
+    RegisteredProtobuf,
+    Json,
+}
+
+impl Media {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Protobuf => PROTOBUF,
+            Self::RegisteredProtobuf => REGISTERED_PROTOBUF,
+            Self::Json => JSON,
+        }
+    }
+
+    const fn encoding(self) -> Encoding {
+        match self {
+            Self::Protobuf | Self::RegisteredProtobuf => Encoding::Protobuf,
+            Self::Json => Encoding::Json,
+        }
+    }
+}
 
 /// The whole URL map of the port.
 pub fn router(entrance: Entrance) -> Router {
@@ -49,18 +79,19 @@ async fn export(entrance: &Entrance, signal: Signal, request: Request<HttpBody>)
     let intake = &entrance.intake;
     let (head, http_body) = request.into_parts();
     let read_timeout = intake.settings().body_read_timeout;
-    let (encoding, coding) = match read_head(&head.headers) {
+    let (media, coding) = match read_head(&head.headers) {
         Ok(read) => read,
-        Err(refused) => {
-            body::discard_within(http_body, read_timeout).await;
-            return *refused;
+        Err(unread) => {
+            body::discard_unwanted(http_body, read_timeout).await;
+            intake.count_unserved(Transport::Http, unread.why());
+            return unread.answer();
         }
     };
     let (grant, http_body) = match entrance.admit(&head, http_body).await {
         Ok(admitted) => admitted,
         Err(refusal) => {
             intake.count(signal, Transport::Http, Err(&refusal));
-            return refuse(intake, encoding, &refusal);
+            return refuse(intake, media, &refusal);
         }
     };
     let taken = async {
@@ -74,42 +105,65 @@ async fn export(entrance: &Entrance, signal: Signal, request: Request<HttpBody>)
         }
         let limits = BodyLimits { bytes_max, read_timeout };
         let bytes = body::read(http_body, limits, &mut held).await?;
-        let body = Body { bytes, coding, encoding };
+        let body = Body { bytes, coding, encoding: media.encoding() };
         intake.take(signal, Transport::Http, body, held, &grant).await
     }
     .await;
     intake.count(signal, Transport::Http, taken.as_ref());
     grant.count(intake::outcome(taken.as_ref()));
     match taken {
-        Ok(rejected) => success(signal, encoding, &rejected),
-        Err(refusal) => refuse(intake, encoding, &refusal),
+        Ok(rejected) => success(signal, media, &rejected),
+        Err(refusal) => refuse(intake, media, &refusal),
     }
 }
 
-/// The encoding and coding of a request, or the answer that says which are read.
-fn read_head(headers: &HeaderMap) -> Result<(Encoding, Coding), Box<Response>> {
+/// Why a request to a path of ours is not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unread {
+    MediaType,
+    Coding(Media),
+}
+
+impl Unread {
+    const fn why(self) -> Unserved {
+        match self {
+            Self::MediaType => Unserved::MediaType,
+            Self::Coding(_) => Unserved::Coding,
+        }
+    }
+
+    /// The answer, which says what is read.
+    fn answer(self) -> Response {
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        match self {
+            Self::MediaType => {
+                let why = format!("Content-Type must be {PROTOBUF} or {JSON}");
+                failure(status, Media::Json, Code::InvalidArgument, &why)
+            }
+            Self::Coding(media) => {
+                let why = format!("Content-Encoding must be one of {}", coding::SUPPORTED);
+                let mut response = failure(status, media, Code::InvalidArgument, &why);
+                let supported = HeaderValue::from_static(coding::SUPPORTED);
+                response.headers_mut().insert(ACCEPT_ENCODING, supported);
+                response
+            }
+        }
+    }
+}
+
+/// The content type and the coding of a request.
+fn read_head(headers: &HeaderMap) -> Result<(Media, Coding), Unread> {
     let text = |name| headers.get(name).map_or(Ok(""), |value: &HeaderValue| value.to_str());
     let content_type = text(CONTENT_TYPE).unwrap_or("?");
     let media_type = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    let encoding = match media_type.as_str() {
-        PROTOBUF | "application/protobuf" => Encoding::Protobuf,
-        JSON => Encoding::Json,
-        _ => {
-            let why = format!("Content-Type must be {PROTOBUF} or {JSON}");
-            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            return Err(Box::new(failure(status, Encoding::Json, Code::InvalidArgument, &why)));
-        }
+    let media = match media_type.as_str() {
+        PROTOBUF => Media::Protobuf,
+        REGISTERED_PROTOBUF => Media::RegisteredProtobuf,
+        JSON => Media::Json,
+        _ => return Err(Unread::MediaType),
     };
     let named = text(CONTENT_ENCODING).unwrap_or("?");
-    let Some(coding) = Coding::parse(named) else {
-        let why = format!("Content-Encoding must be one of {}", coding::SUPPORTED);
-        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        let mut response = failure(status, encoding, Code::InvalidArgument, &why);
-        let supported = HeaderValue::from_static(coding::SUPPORTED);
-        response.headers_mut().insert(ACCEPT_ENCODING, supported);
-        return Err(Box::new(response));
-    };
-    Ok((encoding, coding))
+    Coding::parse(named).map(|coding| (media, coding)).ok_or(Unread::Coding(media))
 }
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {
@@ -117,33 +171,38 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 async fn only_post(intake: State<Intake>, request: Request<HttpBody>) -> Response {
-    let encoding = answer_encoding(request.headers());
-    body::discard_within(request.into_body(), intake.settings().body_read_timeout).await;
+    let media = unserved(&intake, request, Unserved::Method).await;
     let why = "only POST is read here";
-    let mut response = failure(StatusCode::METHOD_NOT_ALLOWED, encoding, Code::Unimplemented, why);
+    let mut response = failure(StatusCode::METHOD_NOT_ALLOWED, media, Code::Unimplemented, why);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
     response
 }
 
 async fn not_found(intake: State<Intake>, request: Request<HttpBody>) -> Response {
-    let encoding = answer_encoding(request.headers());
-    body::discard_within(request.into_body(), intake.settings().body_read_timeout).await;
+    let media = unserved(&intake, request, Unserved::Path).await;
     let why = "nothing is here; POST traces to /v1/traces, logs to /v1/logs and metrics to \
                /v1/metrics";
-    failure(StatusCode::NOT_FOUND, encoding, Code::Unimplemented, why)
+    failure(StatusCode::NOT_FOUND, media, Code::Unimplemented, why)
 }
 
-fn answer_encoding(headers: &HeaderMap) -> Encoding {
-    read_head(headers).map_or(Encoding::Json, |(encoding, _)| encoding)
+/// Throws away a little of a body that nobody reads; tells in what its request is answered.
+async fn unserved(intake: &Intake, request: Request<HttpBody>, why: Unserved) -> Media {
+    let media = match read_head(request.headers()) {
+        Ok((media, _)) | Err(Unread::Coding(media)) => media,
+        Err(Unread::MediaType) => Media::Json,
+    };
+    body::discard_unwanted(request.into_body(), intake.settings().body_read_timeout).await;
+    intake.count_unserved(Transport::Http, why);
+    media
 }
 
-fn refuse(intake: &Intake, encoding: Encoding, refusal: &Refusal) -> Response {
+fn refuse(intake: &Intake, media: Media, refusal: &Refusal) -> Response {
     let (status, code) = match refusal {
         Refusal::Bad(_) => (StatusCode::BAD_REQUEST, Code::InvalidArgument),
         Refusal::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted),
-        Refusal::Slow => (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
         Refusal::Busy => (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted),
-        Refusal::Full | Refusal::Unavailable => {
+        // 408 is not among what OTLP clients repeat, and a slow network may be faster next time.
+        Refusal::Full | Refusal::Unavailable | Refusal::Slow => {
             (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
         }
         Refusal::Internal => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal),
@@ -155,7 +214,7 @@ fn refuse(intake: &Intake, encoding: Encoding, refusal: &Refusal) -> Response {
             (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted)
         }
     };
-    let mut response = failure(status, encoding, code, refusal.message());
+    let mut response = failure(status, media, code, refusal.message());
     if let Some(delay) = refusal.retry_after(intake.settings()) {
         // The header counts whole seconds; less than the delay would be too early.
         let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
@@ -169,8 +228,8 @@ fn refuse(intake: &Intake, encoding: Encoding, refusal: &Refusal) -> Response {
     response
 }
 
-fn success(signal: Signal, encoding: Encoding, rejected: &Rejected) -> Response {
-    let body = match encoding {
+fn success(signal: Signal, media: Media, rejected: &Rejected) -> Response {
+    let body = match media.encoding() {
         Encoding::Protobuf => export_response(signal, rejected),
         Encoding::Json => {
             let (items, field) = items(signal);
@@ -185,7 +244,7 @@ fn success(signal: Signal, encoding: Encoding, rejected: &Rejected) -> Response 
             answer.to_string().into_bytes()
         }
     };
-    respond(StatusCode::OK, encoding, body)
+    respond(StatusCode::OK, media, body)
 }
 
 /// What a signal's items are called, and the field of JSON that counts the rejected.
@@ -222,26 +281,35 @@ pub fn export_response(signal: Signal, rejected: &Rejected) -> Vec<u8> {
     ExportResponse { partial_success }.encode_to_vec()
 }
 
-fn failure(status: StatusCode, encoding: Encoding, code: Code, message: &str) -> Response {
-    let body = match encoding {
+fn failure(status: StatusCode, media: Media, code: Code, message: &str) -> Response {
+    let is_bad = status == StatusCode::BAD_REQUEST;
+    let body = match media.encoding() {
+        Encoding::Protobuf if is_bad => {
+            // What gRPC carries beside its own status is the same message.
+            let details = ErrorDetails::with_bad_request_violation(BODY_FIELD, message);
+            Status::with_error_details(code, message, details).details().to_vec()
+        }
         Encoding::Protobuf => {
             let message = message.to_owned();
             tonic_types::Status { code: code as i32, message, details: Vec::new() }.encode_to_vec()
         }
         Encoding::Json => {
-            json!({ "code": code as i32, "message": message }).to_string().into_bytes()
+            let mut answer = json!({ "code": code as i32, "message": message });
+            if is_bad {
+                let violations = json!([{ "field": BODY_FIELD, "description": message }]);
+                answer["details"] =
+                    json!([{ "@type": BAD_REQUEST, "fieldViolations": violations }]);
+            }
+            answer.to_string().into_bytes()
         }
     };
-    respond(status, encoding, body)
+    respond(status, media, body)
 }
 
-fn respond(status: StatusCode, encoding: Encoding, body: Vec<u8>) -> Response {
-    let content_type = match encoding {
-        Encoding::Protobuf => PROTOBUF,
-        Encoding::Json => JSON,
-    };
+fn respond(status: StatusCode, media: Media, body: Vec<u8>) -> Response {
     let mut response = Response::new(HttpBody::from(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    let content_type = HeaderValue::from_static(media.name());
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
 }

@@ -12,11 +12,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 use crate::access::{self, Denied, Grant};
 use crate::journal::RECORD_BYTES;
-use crate::metrics::{CollectorMetrics, Transport};
+use crate::metrics::{CollectorMetrics, Transport, Unserved};
 use crate::settings::IntakeSettings;
 
 /// Plain bodies up to this are decoded where they arrive; others on a thread for blocking work.
 const DECODE_INLINE_BYTES_MAX: usize = 16 << 10;
+
+/// What a complaint about bad data is about, as `google.rpc.BadRequest` names it.
+pub const BODY_FIELD: &str = "body";
 
 /// Takes requests in. Clones share everything.
 #[derive(Debug, Clone)]
@@ -47,7 +50,7 @@ pub enum Refusal {
     Bad(String),
     /// The body is too large; sending it again is no use.
     TooLarge(String),
-    /// The body did not arrive in time, or the client went away.
+    /// The body did not arrive in time, or the client went away; come again.
     Slow,
     /// Too much is in flight; come again.
     Busy,
@@ -198,11 +201,13 @@ impl Intake {
             let mapped = if grant.asks_for_services() {
                 let mut decoded = signal.decode(encoding, &plain, mapper.limits())?;
                 let left_out = grant.decide(mapper, &mut decoded)?;
-                let mut mapped = mapper.map(decoded, received_at_ms);
+                let mapped = mapper.map(decoded, received_at_ms);
+                let mut mapped = mapped.whole(mapper.limits())?;
                 access::name_left_out(&left_out, &mut mapped.rejected);
                 mapped
             } else {
                 let mapped = mapper.map_body(signal, encoding, &plain, received_at_ms)?;
+                let mapped = mapped.whole(mapper.limits())?;
                 grant.charge(&mapped)?;
                 mapped
             };
@@ -224,6 +229,11 @@ impl Intake {
     /// Counts how a request ended, for both transports.
     pub fn count(&self, signal: Signal, transport: Transport, answer: Result<&Rejected, &Refusal>) {
         self.shared.metrics.request(signal, transport, outcome(answer));
+    }
+
+    /// Counts a request that is not read.
+    pub fn count_unserved(&self, transport: Transport, why: Unserved) {
+        self.shared.metrics.unserved(transport, why);
     }
 
     fn show_in_flight(&self) {
@@ -292,9 +302,9 @@ impl Refusal {
     #[must_use]
     pub fn retry_after(&self, settings: &IntakeSettings) -> Option<Duration> {
         match self {
-            Self::Busy | Self::Full | Self::Unavailable => Some(settings.retry_after),
+            Self::Busy | Self::Full | Self::Unavailable | Self::Slow => Some(settings.retry_after),
             Self::Denied(denied) => denied.retry_after(),
-            Self::Bad(_) | Self::TooLarge(_) | Self::Slow | Self::Internal => None,
+            Self::Bad(_) | Self::TooLarge(_) | Self::Internal => None,
         }
     }
 }

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
-use journal::{Damage, Inspection, OpenError, SegmentInspection};
+use journal::{
+    Damage, Flaw, Inspection, JournalSettings, Loss, OpenError, SalvageError, Salvaged,
+    SegmentInspection,
+};
 
 use crate::resubmit_command::ResubmitArgs;
 
@@ -24,6 +27,9 @@ enum What {
     /// Read and check every byte; exit code 65 when something is damaged, 66 when there
     /// is no journal. Changes nothing.
     Verify(Folder),
+    /// Copy every record that is whole and not in the store from a damaged journal to a new one, and
+    /// print what is lost; exit code 65 when records are lost. The damaged one is only read.
+    Salvage(SalvageArgs),
     /// Send the records again that the store refused, once the cause is mended, while a collector
     /// runs or not. Exit code 65 when some are refused still; they stay.
     Resubmit(ResubmitArgs),
@@ -35,7 +41,7 @@ impl JournalCommandArgs {
     pub fn resubmit(&self) -> Option<&ResubmitArgs> {
         match &self.what {
             What::Resubmit(args) => Some(args),
-            What::Inspect(_) | What::Verify(_) => None,
+            What::Inspect(_) | What::Verify(_) | What::Salvage(_) => None,
         }
     }
 }
@@ -47,6 +53,15 @@ struct Folder {
     folder: PathBuf,
 }
 
+#[derive(Debug, Clone, Args)]
+struct SalvageArgs {
+    #[command(flatten)]
+    from: Folder,
+    /// Folder of the new journal; made if missing, else empty.
+    #[arg(long, value_name = "DIR")]
+    into: PathBuf,
+}
+
 /// The folder could not be looked into, or is not whole.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalCommandError {
@@ -56,6 +71,14 @@ pub enum JournalCommandError {
     /// There is nothing to look into.
     #[error("no journal in {}: not one segment", .0.display())]
     NoJournal(PathBuf),
+    /// Not everything could be salvaged.
+    #[error(
+        "{0} records that were answered are known to be lost; what is whole is in the new journal"
+    )]
+    Lost(u64),
+    /// Nothing was salvaged.
+    #[error(transparent)]
+    Salvage(#[from] SalvageError),
     /// The output was closed.
     #[error("cannot print")]
     Print(#[from] io::Error),
@@ -65,13 +88,13 @@ impl JournalCommandError {
     /// Whether there was no journal.
     #[must_use]
     pub fn is_absence(&self) -> bool {
-        matches!(self, Self::NoJournal(_))
+        matches!(self, Self::NoJournal(_) | Self::Salvage(SalvageError::NoJournal(_)))
     }
 
     /// Whether the journal was read and is damaged.
     #[must_use]
     pub fn is_damage(&self) -> bool {
-        matches!(self, Self::Journal(OpenError::Damaged(_)))
+        matches!(self, Self::Journal(OpenError::Damaged(_)) | Self::Lost(_))
     }
 }
 
@@ -89,9 +112,38 @@ pub fn run(args: &JournalCommandArgs, out: &mut impl Write) -> Result<(), Journa
             journal::verify(folder)?;
             writeln!(out, "{} is whole", folder.display())?;
         }
+        What::Salvage(SalvageArgs { from: Folder { folder }, into }) => {
+            let salvaged = journal::salvage(folder, room_for_all(into.clone()))?;
+            print_salvaged(&salvaged, out)?;
+            if !salvaged.is_complete() {
+                return Err(JournalCommandError::Lost(salvaged.lost_records()));
+            }
+        }
         What::Resubmit(_) => {}
     }
     Ok(())
+}
+
+/// The usual journal, but for its bound on the disk: the old one was within its own.
+fn room_for_all(folder: PathBuf) -> JournalSettings {
+    let usual = JournalSettings::new(folder);
+    JournalSettings { disk_bytes_max: 1 << 50, cache_bytes_max: 0, ..usual }
+}
+
+fn print_salvaged(found: &Salvaged, out: &mut impl Write) -> io::Result<()> {
+    let Salvaged { journal, records, bytes, confirmed_through, lost } = found;
+    writeln!(out, "in the store: all records through {confirmed_through}, left behind")?;
+    for Loss { file, offset, bytes, flaw, records, is_torn_tail } in lost {
+        write!(out, "{} at byte {offset}, {bytes} bytes: {flaw}; ", file.display())?;
+        match (records, is_torn_tail) {
+            (Some((first, last)), _) => writeln!(out, "records {first} to {last} are LOST")?,
+            _ if *flaw == Flaw::Absent => writeln!(out, "nobody knows what it held")?,
+            (None, true) => writeln!(out, "the end of a group that was not finished")?,
+            (None, false) => writeln!(out, "no record that is not in the store is missing")?,
+        }
+    }
+    let journal = journal.simple();
+    writeln!(out, "salvaged: {records} records of {bytes} bytes, now journal {journal}")
 }
 
 fn print(found: &Inspection, out: &mut impl Write) -> io::Result<()> {

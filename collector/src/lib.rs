@@ -11,6 +11,7 @@ pub mod set_aside;
 pub mod rates;
 pub mod access;
 pub mod token_command;
+pub mod hygiene;
 pub mod settings;
 pub mod reload;
 pub mod tls;

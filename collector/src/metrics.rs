@@ -2,7 +2,8 @@
 
 use std::sync::atomic::AtomicU64;
 
-use daemon::Metrics;
+use daemon::connections::Signs;
+use daemon::{Health, Metrics};
 use order_store::Conservation;
 use order_store::record::Table as StoreTable;
 use otlp_columns::{Mapped, Rejection, Signal, Tally};
@@ -19,6 +20,25 @@ pub enum Transport {
     Http,
     /// OTLP/gRPC.
     Grpc,
+}
+
+/// Why a request is not read at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Unserved {
+    /// Nothing is at that path, or no such method of gRPC.
+    Path,
+    /// Not a POST.
+    Method,
+    /// A content type that is not read.
+    MediaType,
+    /// A content coding that is not read.
+    Coding,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UnservedLabels {
+    transport: &'static str,
+    reason: &'static str,
 }
 
 /// Labels of one signal over one transport.
@@ -50,6 +70,7 @@ struct Port {
 #[derive(Debug, Clone)]
 pub struct CollectorMetrics {
     requests: Family<RouteReason, Counter>,
+    unserved_requests: Family<UnservedLabels, Counter>,
     accepted_items: Family<Route, Counter>,
     rejected_items: Family<RouteReason, Counter>,
     body_bytes: Family<Route, Counter>,
@@ -65,6 +86,8 @@ pub struct CollectorMetrics {
     repaired_strings: Counter,
     inserted_rows: Family<Table, Counter>,
     connections: Family<Port, Gauge>,
+    refused_connections: Family<Port, Counter>,
+    full_ports: Family<Port, Counter>,
     /// Bytes of bodies and rows of requests not yet answered.
     pub in_flight_bytes: Gauge,
     /// Seconds of successful inserts.
@@ -135,6 +158,11 @@ impl CollectorMetrics {
         }
         Self {
             requests: metrics.add("requests", "Requests by outcome", Family::default()),
+            unserved_requests: metrics.add(
+                "unserved_requests",
+                "Requests that are not read: of another path, method, content type or coding",
+                Family::default(),
+            ),
             accepted_items: metrics.add(
                 "accepted_items",
                 "Spans, log records and data points that were answered and are in the journal",
@@ -167,6 +195,16 @@ impl CollectorMetrics {
             repaired_strings: counter("repaired_strings", "Strings that were not UTF-8"),
             inserted_rows,
             connections: metrics.add("connections", "Open connections", Family::default()),
+            refused_connections: metrics.add(
+                "refused_connections",
+                "Connections closed at once because their peer had too many",
+                Family::default(),
+            ),
+            full_ports: metrics.add(
+                "full_ports",
+                "Times that all connections of a port were in use, so that new ones waited",
+                Family::default(),
+            ),
             in_flight_bytes: metrics.add(
                 "in_flight_bytes",
                 "Bytes of bodies and rows of requests not yet answered",
@@ -301,10 +339,28 @@ impl CollectorMetrics {
         self.inserted_rows.get_or_create(&Table { table: table.name() }).inc_by(rows);
     }
 
-    /// The gauge of open connections of a port.
+    /// Counts a request that is not read.
+    pub fn unserved(&self, transport: Transport, why: Unserved) {
+        let reason = match why {
+            Unserved::Path => "path",
+            Unserved::Method => "method",
+            Unserved::MediaType => "media_type",
+            Unserved::Coding => "coding",
+        };
+        let labels = UnservedLabels { transport: transport.label(), reason };
+        self.unserved_requests.get_or_create(&labels).inc();
+    }
+
+    /// Where a port shows how it does.
     #[must_use]
-    pub fn connections_of(&self, port: &'static str) -> Gauge {
-        self.connections.get_or_create(&Port { port }).clone()
+    pub fn signs_of(&self, port: &'static str, health: &Health) -> Signs {
+        Signs {
+            name: port,
+            open: self.connections.get_or_create(&Port { port }).clone(),
+            refused: self.refused_connections.get_or_create(&Port { port }).clone(),
+            full: self.full_ports.get_or_create(&Port { port }).clone(),
+            note: Some(health.note(port)),
+        }
     }
 }
 

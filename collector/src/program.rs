@@ -13,8 +13,7 @@ use order_model::Lifecycle;
 use order_store::cluster::ClusterError;
 use order_store::schema::MigrateError;
 use order_store::{RetentionSettings, Stitcher, Store, Writer};
-use otlp_columns::redact::BadPattern;
-use otlp_columns::{Limits, Mapper, Redaction};
+use otlp_columns::Mapper;
 use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -22,6 +21,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::conserve;
 use crate::entrance::Entrance;
 use crate::guard::{Guard, GuardError};
+use crate::hygiene::RedactionError;
 use crate::insert::{InsertError, Inserter};
 use crate::intake::Intake;
 use crate::metrics::CollectorMetrics;
@@ -48,9 +48,9 @@ const PROGRESS_AGE_MAX: Duration = Duration::from_secs(30);
 /// The collector could not start or had to end.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// A redaction pattern of the settings is not usable.
-    #[error("bad setting --redact-key")]
-    Redaction(#[source] BadPattern),
+    /// The rules of redaction are not usable.
+    #[error(transparent)]
+    Redaction(#[from] RedactionError),
     /// The name of the cluster cannot stand in statements.
     #[error("bad setting --store-cluster")]
     Cluster(#[from] ClusterError),
@@ -111,10 +111,9 @@ struct Parts {
 /// # Errors
 /// [`RunError`].
 pub async fn run(settings: Settings, lifecycle: Lifecycle, stop: Stop) -> Result<(), RunError> {
-    let redaction = Redaction::with(&settings.redact_keys).map_err(RunError::Redaction)?;
+    let redaction = settings.hygiene.redaction()?;
     let layout = settings.cluster.layout(&settings.store.store_database)?;
-    let limits =
-        Limits { decoded_bytes_max: settings.intake.decoded_bytes_max, ..Limits::default() };
+    let limits = settings.hygiene.limits(settings.intake.decoded_bytes_max);
     let lifecycle = Arc::new(lifecycle);
     let mapper = Mapper::new(Arc::clone(&lifecycle), redaction, limits);
     let page = Metrics::new("collector", env!("CARGO_PKG_VERSION"));
@@ -138,7 +137,7 @@ pub async fn run(settings: Settings, lifecycle: Lifecycle, stop: Stop) -> Result
     // The admin port answers until the very end.
     let end = Stop::new();
     let drain = settings.common.drain_deadline;
-    let admin = admin::router(health, page.clone());
+    let admin = admin::router(health.clone(), page.clone());
     let admin = tokio::spawn(daemon::serve::serve(sockets.admin, admin, end.clone(), drain));
     let mut servers = JoinSet::new();
     let entrance = Entrance { access: guard.access(), intake: intake.clone() };
@@ -146,10 +145,10 @@ pub async fn run(settings: Settings, lifecycle: Lifecycle, stop: Stop) -> Result
         ("otlp_http", sockets.http, http::router(entrance.clone())),
         ("otlp_grpc", sockets.grpc, grpc::router(entrance)),
     ] {
-        let open = parts.metrics.connections_of(name);
+        let signs = parts.metrics.signs_of(name, &health);
         let (bounds, stop) = (settings.connections.bounds(), stop.clone());
         let port = guard.port(listener);
-        servers.spawn(connections::serve(port, router, bounds, open, stop, drain));
+        servers.spawn(connections::serve(port, router, bounds, signs, stop, drain));
     }
     servers.spawn(guard.watch(stop.clone()));
 

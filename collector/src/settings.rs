@@ -13,6 +13,7 @@ use order_store::connection::ClusterSettings;
 use order_store::{INSERT_BYTES_MAX, RetentionSettings, StoreSettings};
 
 use crate::access::settings::AccessSettings;
+use crate::hygiene::HygieneSettings;
 use crate::journal::JournalArgs;
 use crate::journal_command::JournalCommandArgs;
 use crate::schema_command::SchemaArgs;
@@ -40,9 +41,9 @@ pub struct Settings {
     /// Print the built-in lifecycle and exit.
     #[arg(long)]
     pub print_lifecycle: bool,
-    /// Also remove the values of these attribute keys (`key`, `prefix*` or `*suffix`); repeatable.
-    #[arg(long = "redact-key", env = "WAYBILL_REDACT_KEYS", value_delimiter = ',')]
-    pub redact_keys: Vec<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flags inside are documented")]
+    pub hygiene: HygieneSettings,
     #[command(flatten)]
     #[expect(missing_docs, reason = "the flags inside are documented")]
     pub store: StoreSettings,
@@ -116,7 +117,8 @@ pub struct IntakeSettings {
     /// Requests not yet answered; past it requests are told to come again.
     #[arg(long, env = "WAYBILL_IN_FLIGHT_REQUESTS_MAX", default_value_t = 4_096)]
     pub in_flight_requests_max: usize,
-    /// How long one body may take to arrive; a slower one is refused (408, `DEADLINE_EXCEEDED`).
+    /// How long one body may take to arrive; a slower one is refused (503, `DEADLINE_EXCEEDED`)
+    /// and may come again.
     #[arg(long, env = "WAYBILL_BODY_READ_TIMEOUT", default_value = "30s", value_parser = duration)]
     pub body_read_timeout: Duration,
     /// What a refused sender is asked to wait before it tries again.
@@ -162,6 +164,10 @@ pub struct ConnectionSettings {
     /// Connections per port; past it new ones wait to be accepted.
     #[arg(long, env = "WAYBILL_CONNECTIONS_MAX", default_value_t = 1_024)]
     pub connections_max: usize,
+    /// Connections of one address per port; past it new ones are closed at once. A proxy in front
+    /// of the collector is one address. Without it a quarter of --connections-max.
+    #[arg(long, env = "WAYBILL_CONNECTIONS_PER_PEER_MAX")]
+    pub connections_per_peer_max: Option<usize>,
     /// How long a client may take to send the head of a request, and how long an HTTP/1
     /// connection may be idle; then it is closed.
     #[arg(long, env = "WAYBILL_HEADER_READ_TIMEOUT", default_value = "60s",
@@ -171,19 +177,32 @@ pub struct ConnectionSettings {
     /// the same time again is closed.
     #[arg(long, env = "WAYBILL_KEEP_ALIVE", default_value = "30s", value_parser = duration)]
     pub keep_alive: Duration,
+    /// How long a connection may be without a request, whatever pings its peer sends; then it is
+    /// told to go (GOAWAY) and closed.
+    #[arg(long, env = "WAYBILL_IDLE_TIMEOUT", default_value = "5m", value_parser = duration)]
+    pub idle_timeout: Duration,
     /// Requests at the same time on one HTTP/2 connection; further ones wait.
     #[arg(long, env = "WAYBILL_STREAMS_MAX", default_value_t = 128)]
     pub streams_max: u32,
 }
 
 impl ConnectionSettings {
+    const fn per_peer_max(&self) -> usize {
+        match self.connections_per_peer_max {
+            Some(most) => most,
+            None => self.connections_max.div_ceil(4),
+        }
+    }
+
     /// What each OTLP port grants.
     #[must_use]
     pub const fn bounds(&self) -> Bounds {
         Bounds {
             connections_max: self.connections_max,
+            peer_connections_max: Some(self.per_peer_max()),
             header_read_timeout: self.header_read_timeout,
             keep_alive: self.keep_alive,
+            idle_timeout: self.idle_timeout,
             streams_max: self.streams_max,
         }
     }
@@ -242,6 +261,7 @@ impl Settings {
             ("--stitch-pending-max", self.stitch.stitch_pending_max),
             ("--stitch-chunk-max", self.stitch.stitch_chunk_max),
             ("--connections-max", self.connections.connections_max),
+            ("--connections-per-peer-max", self.connections.per_peer_max()),
             ("--in-flight-requests-max", self.intake.in_flight_requests_max),
             ("--body-bytes-max", self.intake.body_bytes_max),
             ("--decoded-bytes-max", self.intake.decoded_bytes_max),
@@ -256,6 +276,7 @@ impl Settings {
             ("--body-read-timeout", self.intake.body_read_timeout),
             ("--header-read-timeout", self.connections.header_read_timeout),
             ("--keep-alive", self.connections.keep_alive),
+            ("--idle-timeout", self.connections.idle_timeout),
             ("--sweep-interval", self.stitch.sweep_interval),
         ] {
             if duration.is_zero() {
@@ -273,6 +294,7 @@ impl Settings {
         if !(least..=most).contains(&self.insert.insert_bytes_max) {
             return Err(("--insert-bytes-max", format!("must be from {least} to {most}")));
         }
+        self.hygiene.check()?;
         self.retention.check()
     }
 }

@@ -112,6 +112,8 @@ pub struct Limits {
 
 /// How often a browser on HTTP/2 is asked whether it is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// How long a browser's connection may be without a request; then it is closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Requests at the same time on one HTTP/2 connection; further ones wait.
 const STREAMS_MAX: u32 = 64;
 
@@ -121,8 +123,11 @@ impl Limits {
     pub const fn connections(&self) -> Bounds {
         Bounds {
             connections_max: self.connections_max,
+            // A proxy in front of it is one peer.
+            peer_connections_max: None,
             header_read_timeout: self.head_time_max,
             keep_alive: KEEP_ALIVE,
+            idle_timeout: IDLE_TIMEOUT,
             streams_max: STREAMS_MAX,
         }
     }

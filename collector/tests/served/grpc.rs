@@ -5,6 +5,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::Trac
 use prost::Message;
 use reqwest::{Client, Response};
 use tonic::codec::CompressionEncoding;
+use tonic_types::StatusExt;
 
 use crate::otlp::{grpc_frame, logs, span, traces};
 use crate::stack::Stack;
@@ -85,9 +86,16 @@ async fn broken_calls_get_codes_that_clients_do_not_repeat() {
         assert_eq!(answer.status(), 200, "{name}");
         let (status, message) = grpc_status(&answer);
         assert_eq!(status, expected, "{name}: {message}");
-        // Without details there is no RetryInfo: the call must not be repeated.
-        assert!(!answer.headers().contains_key("grpc-status-details-bin"), "{name}");
+        // Without RetryInfo the call must not be repeated.
+        let details = tonic::Status::from_header_map(answer.headers());
+        let details = details.map(|status| status.get_error_details()).unwrap_or_default();
+        assert!(details.retry_info().is_none(), "{name}");
+        let violations = details.bad_request().map(|bad| &*bad.field_violations);
+        let is_bad = expected == code(tonic::Code::InvalidArgument);
+        assert_eq!(violations.is_some_and(|bad| bad[0].description == message), is_bad, "{name}");
     }
+    let metrics = stack.metrics().await;
+    assert!(metrics.contains("unserved_requests_total{transport=\"grpc\",reason=\"coding\"} 1\n"));
     let profiles = "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export";
     let answer = post_to(&stack, profiles, "", grpc_frame(false, b"")).await;
     assert_eq!(grpc_status(&answer).0, tonic::Code::Unimplemented as i32);

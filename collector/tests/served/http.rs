@@ -1,15 +1,21 @@
 //! OTLP/HTTP as its specification says.
 
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::Duration;
+
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use prost::Message;
 use reqwest::{Client, Method, RequestBuilder, Response};
 
-use crate::otlp::{gzip, logs, span, traces, zstd};
+use crate::otlp::{gzip, logs, span, text, traces, zstd};
 use crate::stack::Stack;
 
 const PROTOBUF: &str = "application/x-protobuf";
+const REGISTERED_PROTOBUF: &str = "application/protobuf";
 const JSON: &str = "application/json";
+const BAD_REQUEST: &str = "type.googleapis.com/google.rpc.BadRequest";
 
 pub(crate) fn post(url: String, content_type: &str, coding: &str, body: Vec<u8>) -> RequestBuilder {
     let request = Client::new().post(url).header("content-type", content_type).body(body);
@@ -24,8 +30,11 @@ pub(crate) fn content_type(answer: &Response) -> String {
 async fn every_encoding_and_coding_is_taken_and_answered_in_kind() {
     let stack = Stack::start(&[]).await;
     let mut id = 0;
-    for (encoding, media_type) in [(PROTOBUF, PROTOBUF), (JSON, "application/json; charset=utf-8")]
-    {
+    for (encoding, media_type) in [
+        (PROTOBUF, PROTOBUF),
+        (REGISTERED_PROTOBUF, REGISTERED_PROTOBUF),
+        (JSON, "application/json; charset=utf-8"),
+    ] {
         for coding in ["", "identity", "gzip", "zstd"] {
             id += 1;
             let request = traces("shop", vec![span(1, id, vec![])]);
@@ -49,7 +58,7 @@ async fn every_encoding_and_coding_is_taken_and_answered_in_kind() {
     }
     // The answer comes after the insert: what was answered can be read.
     let stored = stack.query("SELECT SpanName FROM otel_traces ORDER BY SpanId").await;
-    assert_eq!(stored, (1..=8).map(|id| format!("span {id}")).collect::<Vec<_>>());
+    assert_eq!(stored, (1..=12).map(|id| format!("span {id}")).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -128,12 +137,92 @@ async fn a_failure_is_a_status_in_the_encoding_of_the_request() {
     let status = tonic_types::Status::decode(answer.bytes().await.unwrap()).unwrap();
     assert_eq!(status.code, tonic::Code::InvalidArgument as i32);
     assert!(status.message.contains("protobuf"), "{}", status.message);
+    let details: Vec<&str> = status.details.iter().map(|any| &*any.type_url).collect();
+    assert_eq!(details, [BAD_REQUEST]);
+    let violation = String::from_utf8_lossy(&status.details[0].value).into_owned();
+    assert!(violation.contains("body") && violation.contains(&status.message), "{violation}");
 
     let answer = post(url, JSON, "", b"{\"resourceSpans\":7}".to_vec()).send().await.unwrap();
     assert_eq!((answer.status().as_u16(), content_type(&answer)), (400, JSON.to_owned()));
     let status: serde_json::Value = answer.json().await.unwrap();
     assert_eq!(status["code"], tonic::Code::InvalidArgument as i32);
     assert!(status["message"].as_str().unwrap().contains("line 1"), "{status}");
+    let detail = &status["details"][0];
+    assert_eq!(detail["@type"], BAD_REQUEST);
+    let violation = &detail["fieldViolations"][0];
+    assert_eq!(violation["field"], "body");
+    assert_eq!(violation["description"], status["message"]);
+}
+
+/// Begins to send a body of 256 MiB and goes on until nobody reads any more; returns how many
+/// bytes were taken.
+fn flood(address: &str, head: &str) -> usize {
+    const BYTES: usize = 256 << 20;
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_write_timeout(Some(Duration::from_secs(60))).unwrap();
+    let head = format!("{head} HTTP/1.1\r\nHost: x\r\nContent-Length: {BYTES}\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let chunk = [b' '; 64 << 10];
+    let mut sent = 0;
+    while sent < BYTES && stream.write_all(&chunk).is_ok() {
+        sent += chunk.len();
+    }
+    sent
+}
+
+#[tokio::test]
+async fn a_large_body_that_nobody_reads_is_cut_off() {
+    let stack = Stack::start(&[]).await;
+    for (head, reason) in [
+        ("POST /nowhere", "path"),
+        ("PUT /v1/traces", "method"),
+        ("POST /v1/traces", "media_type"),
+        ("POST /v1/logs", "media_type"),
+        (
+            "POST /v1/metrics HTTP/1.1\r\nContent-Type: application/json\r\nContent-Encoding: br\r\nX:",
+            "coding",
+        ),
+    ] {
+        let address = stack.collector.address("otlp-http").to_owned();
+        let sent = tokio::task::spawn_blocking(move || flood(&address, head)).await.unwrap();
+        // What fits into the buffers of sockets, and not what was announced.
+        assert!(sent < 64 << 20, "{head}: {sent}");
+        let counted = format!("unserved_requests_total{{transport=\"http\",reason=\"{reason}\"}}");
+        assert!(stack.metrics().await.contains(&counted), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_too_much_loses_no_span_in_silence() {
+    let stack = Stack::start(&[]).await;
+    let many = |spans: u64| {
+        let tiny = |id| span(1, id, vec![text("custom.step", "x")]);
+        traces("shop", (1..=spans).map(tiny).collect())
+    };
+    // Far below the bound on bodies, above that on rows: refused whole, over both transports.
+    let request = many(90_000);
+    let body = request.encode_to_vec();
+    assert!(body.len() < 16 << 20);
+    let answer = post(stack.http("/v1/traces"), PROTOBUF, "", body.clone()).send().await.unwrap();
+    assert_eq!(answer.status(), 413);
+    assert!(!answer.headers().contains_key("retry-after"));
+    let status = tonic_types::Status::decode(answer.bytes().await.unwrap()).unwrap();
+    assert!(status.message.contains("send smaller batches"), "{}", status.message);
+    let json = serde_json::to_vec(&request).unwrap();
+    let answer = post(stack.http("/v1/traces"), JSON, "", json).send().await.unwrap();
+    assert_eq!(answer.status(), 413);
+    let answer = crate::grpc::post_raw(&stack, "", crate::otlp::grpc_frame(false, &body)).await;
+    let (code, message) = crate::grpc::grpc_status(&answer);
+    assert_eq!(code, tonic::Code::ResourceExhausted as i32, "{message}");
+    // A third of it is taken whole.
+    let body = many(30_000).encode_to_vec();
+    let answer = post(stack.http("/v1/traces"), PROTOBUF, "", body).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(answer.bytes().await.unwrap().is_empty());
+    assert_eq!(stack.query("SELECT count() FROM otel_traces").await, ["30000"]);
+    let metrics = stack.metrics().await;
+    assert!(metrics.contains("transport=\"http\",reason=\"too_large\"} 2\n"), "{metrics}");
+    assert!(!metrics.contains("rejected_items_total{"), "{metrics}");
 }
 
 #[tokio::test]

@@ -67,28 +67,39 @@ async fn a_record_that_the_store_refuses_is_set_aside_and_holds_up_nobody() {
     assert_eq!(log.matches("the store refuses a record; it is set aside").count(), 1, "{log}");
 }
 
+/// Turns a bit of the first record of the oldest file; gives the file and what it holds now.
+fn damage_first_record(stack: &Stack) -> (PathBuf, Vec<u8>) {
+    let oldest = segments(stack).remove(0);
+    let mut bytes = fs::read(&oldest).unwrap();
+    bytes[64 + 48 + 3] ^= 1;
+    fs::write(&oldest, &bytes).unwrap();
+    (oldest, bytes)
+}
+
 #[tokio::test]
-async fn the_operator_looks_into_the_journal_and_damage_is_never_skipped() {
+async fn the_operator_looks_into_the_journal_and_salvages_what_is_whole() {
     let mut stack = Stack::start(&[]).await;
-    send(&stack, "step", 1).await;
-    stack.stored().await;
     stack.engine.kill();
-    for id in 2..=4 {
+    for id in 1..=4 {
         send(&stack, "step", id).await;
     }
     let folder = stack.journal().to_str().unwrap().to_owned();
     let inspected = run(&["journal", "inspect", &folder]);
     assert!(inspected.status.success());
     let told = String::from_utf8(inspected.stdout).unwrap();
-    assert!(told.contains("not known to be in the store: 3 records"), "{told}");
+    assert!(told.contains("not known to be in the store: 4 records"), "{told}");
     assert!(run(&["journal", "verify", &folder]).status.success());
+    // While a collector has it there is nothing to salvage.
+    let new = stack.journal().with_extension("new");
+    let salvage = ["journal", "salvage", &folder, "--into", new.to_str().unwrap()];
+    let salvaged = run(&salvage);
+    assert_eq!(salvaged.status.code(), Some(71));
+    let told = String::from_utf8(salvaged.stderr).unwrap();
+    assert!(told.contains("is open elsewhere"), "{told}");
 
-    // A bit of the first record turns while nobody looks.
+    // A bit turns while nobody looks.
     stack.collector.kill();
-    let oldest = segments(&stack).remove(0);
-    let mut bytes = fs::read(&oldest).unwrap();
-    bytes[64 + 48 + 3] ^= 1;
-    fs::write(&oldest, &bytes).unwrap();
+    let (oldest, bytes) = damage_first_record(&stack);
     let verified = run(&["journal", "verify", &folder]);
     assert_eq!(verified.status.code(), Some(65));
     let told = String::from_utf8(verified.stderr).unwrap();
@@ -98,7 +109,49 @@ async fn the_operator_looks_into_the_journal_and_damage_is_never_skipped() {
     stack.restart_collector(&[]);
     assert_eq!(stack.collector.exit_code(), Some(71), "{}", stack.collector.log());
     assert!(stack.collector.log().contains("is damaged at byte"), "{}", stack.collector.log());
+
+    let salvaged = run(&salvage);
+    assert_eq!(salvaged.status.code(), Some(65));
+    let told = String::from_utf8(salvaged.stdout).unwrap();
+    let file = oldest.to_str().unwrap();
+    assert!(told.contains(&format!("{file} at byte 64, ")), "{told}");
+    assert!(told.contains("a record's payload is damaged; records 1 to 1 are LOST"), "{told}");
+    assert!(told.contains("salvaged: 3 records of "), "{told}");
     assert_eq!(fs::read(&oldest).unwrap(), bytes, "nothing was changed");
+    // A second time it would mix two journals.
+    assert_eq!(run(&salvage).status.code(), Some(71));
+
+    fs::rename(stack.journal(), stack.journal().with_extension("damaged")).unwrap();
+    fs::rename(&new, stack.journal()).unwrap();
+    stack.restart_engine();
+    stack.restart_collector(&[]);
+    stack.ready().await;
+    let stored = stack.query("SELECT SpanId FROM otel_traces ORDER BY SpanId").await;
+    assert_eq!(stored, [2, 3, 4].map(|id| format!("{id:016x}")));
+}
+
+#[tokio::test]
+async fn damage_to_what_is_stored_blocks_no_start() {
+    let mut stack = Stack::start(&[]).await;
+    send(&stack, "step", 1).await;
+    stack.stored().await;
+    stack.engine.kill();
+    for id in 2..=4 {
+        send(&stack, "step", id).await;
+    }
+    stack.collector.kill();
+    let (oldest, _) = damage_first_record(&stack);
+    assert_eq!(
+        run(&["journal", "verify", stack.journal().to_str().unwrap()]).status.code(),
+        Some(65)
+    );
+    stack.restart_engine();
+    stack.restart_collector(&[]);
+    stack.ready().await;
+    let log = stack.collector.log();
+    assert!(log.contains("damage in the journal passed over"), "{log}");
+    assert!(log.contains(oldest.to_str().unwrap()), "{log}");
+    assert_eq!(stack.query("SELECT count() FROM otel_traces").await, ["4"]);
 }
 
 #[tokio::test]

@@ -10,6 +10,8 @@ mod metrics;
 mod bad_metrics;
 mod orders;
 mod outage;
+mod connections;
+mod hygiene;
 mod journal;
 mod exactly_once;
 mod proxy;

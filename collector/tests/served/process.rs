@@ -56,6 +56,8 @@ fn a_bad_setting_names_itself() {
         (&["--connections-max", "18446744073709551615"], "--connections-max"),
         (&["--in-flight-requests-max", "18446744073709551615"], "--in-flight-requests-max"),
         (&["--streams-max", "0"], "--streams-max"),
+        (&["--connections-per-peer-max", "0"], "--connections-per-peer-max"),
+        (&["--idle-timeout", "0s"], "--idle-timeout"),
         (&["--keep-alive", "0s"], "--keep-alive"),
         (&["--decoded-bytes-max", "0"], "--decoded-bytes-max"),
         (&["--insert-bytes-max", "0"], "--insert-bytes-max"),
@@ -63,6 +65,14 @@ fn a_bad_setting_names_itself() {
         (&["--journal", "j", "--journal-bytes-max", "1"], "--journal-bytes-max"),
         (&["--otlp-http", "nowhere"], "--otlp-http"),
         (&["--journal", "j", "--redact-key", "a*b"], "a*b"),
+        (&["--journal", "j", "--redact-rules", "/dev/null/none"], "--redact-rules"),
+        (&["--journal", "j", "--redact-rules", "Cargo.toml"], "unknown field `"),
+        (&["--attributes-max", "0"], "--attributes-max"),
+        (&["--attribute-key-bytes-max", "1025"], "--attribute-key-bytes-max"),
+        (&["--attribute-value-bytes-max", "63"], "--attribute-value-bytes-max"),
+        (&["--log-body-bytes-max", "1048577"], "--log-body-bytes-max"),
+        (&["--span-events-max", "10001"], "--span-events-max"),
+        (&["--span-links-max", "10001"], "--span-links-max"),
     ] {
         let refused = run(args);
         assert_eq!(refused.status.code(), Some(64), "{args:?}");

@@ -134,8 +134,11 @@ fn end(shared: &Shared) {
 fn bounds(limits: &Limits) -> Bounds {
     Bounds {
         connections_max: limits.connections_max,
+        // Its clients are few, and some hold many.
+        peer_connections_max: None,
         header_read_timeout: limits.header_read_timeout,
         keep_alive: limits.header_read_timeout,
+        idle_timeout: limits.header_read_timeout,
         streams_max: STREAMS_MAX,
     }
 }

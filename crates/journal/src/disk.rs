@@ -80,6 +80,24 @@ impl RealDisk {
         }
     }
 
+    /// The folder for reading only, kept from others as long as this lives. Nothing is made in it:
+    /// a journal that was ever open has its lock.
+    ///
+    /// # Errors
+    /// As [`RealDisk::lock`].
+    pub(crate) fn lock_to_read(folder: &Path) -> io::Result<Self> {
+        let lock = match StdFile::open(folder.join(LOCK_NAME)) {
+            Ok(lock) => Some(lock),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        match lock.as_ref().map_or(Ok(()), StdFile::try_lock) {
+            Ok(()) => Ok(Self { folder: folder.to_owned(), lock }),
+            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
     /// The folder for reading only, whoever holds its lock.
     pub(crate) fn beside(folder: &Path) -> Self {
         Self { folder: folder.to_owned(), lock: None }

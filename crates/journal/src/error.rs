@@ -39,8 +39,8 @@ pub enum OpenError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{} is damaged at byte {offset}: {flaw}. Nothing was changed. `collector journal inspect` \
-     shows what is whole; restore the file, or move the folder away to start with an empty journal \
-     (what was acknowledged and not yet stored stays behind in it)",
+     shows what is whole; restore the file, or take what is whole to a new journal with \
+     `collector journal salvage`",
     file.display()
 )]
 pub struct Damage {

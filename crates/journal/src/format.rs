@@ -44,6 +44,9 @@ pub enum Flaw {
     /// A segment between two others is not there.
     #[error("the segment before it is missing")]
     Missing,
+    /// The oldest or the newest segment is not there, and the journal did not remove it.
+    #[error("this segment is missing")]
+    Absent,
     /// Fewer bytes than a record needs.
     #[error("the file ends inside a record")]
     Short,

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::disk::{Disk, File, RealDisk};
 use crate::error::{Damage, OpenError};
+use crate::extent;
 use crate::format::{
     Boundary, Flaw, Kind, Place, Position, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader,
 };
@@ -85,7 +86,11 @@ pub(crate) fn inspect_on(disk: &dyn Disk) -> Result<Inspection, OpenError> {
         let path = disk.folder().join(name);
         move |source| OpenError::Io { doing, path, source }
     };
+    // A collector may be at work: what was written down before says which is the newest at least,
+    // what is after says which may be the oldest.
+    let before = extent::read(disk).map_err(failed("reading", ""))?;
     let names = disk.list().map_err(failed("listing", ""))?;
+    let after = extent::read(disk).map_err(failed("reading", ""))?;
     let mut numbers: Vec<u64> = names.iter().filter_map(|name| number_of(name)).collect();
     numbers.sort_unstable();
     let mut walk = Walk { disk, inspection: Inspection::new(), before: None };
@@ -103,7 +108,24 @@ pub(crate) fn inspect_on(disk: &dyn Disk) -> Result<Inspection, OpenError> {
         let is_last = index + 1 == numbers.len();
         walk.segment(&*file, *number, is_last).map_err(failed("reading", &name))?;
     }
-    Ok(walk.inspection)
+    let mut inspection = walk.inspection;
+    let newest = before.filter(|(_, extent)| numbers.last().is_none_or(|n| *n < extent.newest));
+    let oldest = after.filter(|(_, extent)| numbers.first().is_none_or(|n| *n > extent.oldest));
+    let is_ours = |journal| inspection.journal.is_none_or(|ours| ours == journal);
+    let newest = newest.filter(|(journal, _)| is_ours(*journal)).map(|(_, extent)| extent.newest);
+    let oldest = oldest.filter(|(journal, _)| is_ours(*journal)).map(|(_, extent)| extent.oldest);
+    let absent = |number| SegmentInspection::absent(disk.folder(), number);
+    inspection.segments.extend(newest.map(absent));
+    inspection.segments.splice(0..0, oldest.filter(|number| Some(*number) != newest).map(absent));
+    Ok(inspection)
+}
+
+impl SegmentInspection {
+    /// One that should be there.
+    fn absent(folder: &Path, number: u64) -> Self {
+        let missing = damage(folder, &name_of(number), 0, Flaw::Absent);
+        Self { file: missing.file.clone(), damage: vec![missing], ..Self::default() }
+    }
 }
 
 impl Inspection {

@@ -16,7 +16,8 @@
 //!   of every batch at least once, and recognises a repeat by the id.
 //! - **Nothing is skipped silently.** Only the end of the last segment may be half written; it is
 //!   cut off with a warning. Anything else that is not as written refuses the open, with the file
-//!   and the offset.
+//!   and the offset, unless a position proves that the store has all that stood there.
+//!   [`salvage`] takes what is whole to a new journal and tells what is lost.
 //! - **Everything has a bound**: see [`JournalSettings`].
 //!
 //! There is no timer between an append and its sync: an idle journal writes a record at once, and
@@ -31,6 +32,7 @@ mod error;
 mod format;
 mod disk;
 mod scan;
+mod extent;
 mod segments;
 mod gather;
 mod ledger;
@@ -42,6 +44,7 @@ mod read;
 mod batches;
 mod journal;
 mod inspect;
+mod salvage;
 
 #[cfg(test)]
 mod tests;
@@ -53,5 +56,6 @@ pub use gather::BatchLimits;
 pub use inspect::{Inspection, SegmentInspection, inspect, verify};
 pub use journal::Journal;
 pub use ledger::BatchId;
+pub use salvage::{Loss, SalvageError, Salvaged, salvage};
 pub use settings::{JournalSettings, SettingsError};
 pub use stats::{JournalObserver, JournalStats, NoObserver};

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::disk::{Disk, File};
+use crate::extent::{self, EXTENT_BYTES, Extent, ExtentFile};
 use crate::format::{Place, SEGMENT_HEADER_BYTES, SegmentHeader};
 
 const SUFFIX: &str = ".segment";
@@ -42,6 +43,8 @@ pub(crate) struct Segments {
     pub(crate) journal: Uuid,
     list: VecDeque<Segment>,
     active: Box<dyn File>,
+    /// Says which segments there should be; `None` when it could not be written.
+    extent: Option<ExtentFile>,
     /// Largest segment.
     pub(crate) bytes_max: u64,
 }
@@ -71,13 +74,15 @@ impl Segments {
         journal: Uuid,
         list: VecDeque<Segment>,
         active: Box<dyn File>,
+        extent: Option<ExtentFile>,
     ) -> Self {
-        Self { disk, journal, list, active, bytes_max: u64::MAX }
+        Self { disk, journal, list, active, extent, bytes_max: u64::MAX }
     }
 
     /// Bytes of all files.
     pub(crate) fn bytes(&self) -> u64 {
-        self.list.iter().map(|segment| segment.bytes).sum()
+        let extent = self.extent.as_ref().map_or(0, |_| EXTENT_BYTES);
+        self.list.iter().map(|segment| segment.bytes).sum::<u64>() + extent
     }
 
     /// How many there are.
@@ -124,7 +129,24 @@ impl Segments {
         let segment =
             Segment { number: place.segment, first_sequence, bytes: SEGMENT_HEADER_BYTES };
         self.list.push_back(segment);
-        Ok(())
+        self.write_down(self.list.front().map_or(0, |oldest| oldest.number), place.segment)
+    }
+
+    /// Writes down which segments there should be. On a disk that does not take it, that is
+    /// forgotten: a segment that is not missed is better than one that is missed wrongly.
+    fn write_down(&mut self, oldest: u64, newest: u64) -> Result<(), WriteError> {
+        let Some(extent) = &mut self.extent else { return Ok(()) };
+        let written = extent.set(Extent { oldest, newest }).or_else(|error| {
+            if !is_no_space(&error) {
+                return Err(error);
+            }
+            self.extent = None;
+            extent::forget(&*self.disk)
+        });
+        written.map_err(|source| {
+            let path = self.disk.folder().to_owned();
+            WriteError::Failed { doing: "writing down the segments of", path, source }
+        })
     }
 
     /// Writes `parts` at the end of the active segment and syncs them.
@@ -156,6 +178,10 @@ impl Segments {
     /// Removes the oldest segment, durably: the next can only go after this one is gone for good,
     /// so that there is never a gap.
     pub(crate) fn remove_oldest(&mut self) -> Result<(), WriteError> {
+        let (newest, second) = (self.end().0.segment, self.list.get(1));
+        if let Some(second) = second.map(|second| second.number) {
+            self.write_down(second, newest)?;
+        }
         let Some(oldest) = self.list.pop_front() else { return Ok(()) };
         let name = name_of(oldest.number);
         self.disk.remove(&name).and_then(|()| self.disk.sync_folder()).map_err(|source| {
@@ -190,6 +216,6 @@ pub(crate) fn create(disk: &dyn Disk, header: &SegmentHeader) -> Result<Box<dyn 
     Ok(file)
 }
 
-fn is_no_space(error: &io::Error) -> bool {
+pub(crate) fn is_no_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::extent::EXTENT_BYTES;
 use crate::format::{
     BOUNDARY_FRAMED_BYTES, POSITION_FRAMED_BYTES, SEGMENT_HEADER_BYTES, framed_bytes,
 };
@@ -92,6 +93,7 @@ impl JournalSettings {
     /// one's first group would have gone into the earlier.
     pub(crate) fn data_bytes_max(&self) -> u64 {
         let segments_max = 2 * (self.disk_bytes_max / self.segment_bytes_max.max(1)) + 4;
-        self.disk_bytes_max.saturating_sub(segments_max * SEGMENT_HEADER_BYTES)
+        // The extent is counted where it is; a new one is made beside the old.
+        self.disk_bytes_max.saturating_sub(segments_max * SEGMENT_HEADER_BYTES + EXTENT_BYTES)
     }
 }

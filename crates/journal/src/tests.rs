@@ -1,9 +1,10 @@
 //! Tests against a simulated disk that counts, fills up, breaks and loses power.
 
-mod simulated;
+pub(crate) mod simulated;
 mod world;
 mod crashes;
 mod damage;
+mod salvage;
 mod faults;
 mod groups;
 mod reading;

@@ -197,8 +197,7 @@ async fn damage_names_file_and_offset_and_what_to_do() {
         told,
         "FOLDER/00000000000000000001.segment is damaged at byte 64: a record's payload is damaged. \
          Nothing was changed. `collector journal inspect` shows what is whole; restore the file, or \
-         move the folder away to start with an empty journal (what was acknowledged and not yet \
-         stored stays behind in it)"
+         take what is whole to a new journal with `collector journal salvage`"
     );
     assert!(matches!(verify(&settings.folder), Err(OpenError::Damaged(_))));
 }

@@ -5,7 +5,7 @@ use order_store::rows::Attributes;
 
 use crate::limits::{CUT_VALUES, DROPPED_ATTRIBUTES, Limits};
 use crate::mapped::Tally;
-use crate::redact::{self, Redaction, Verdict};
+use crate::redact::{Redaction, Verdict};
 use crate::text::{self, Losses};
 
 /// Memory of an entry beyond its bytes: two `String`s and their allocations.
@@ -62,14 +62,14 @@ impl Columns<'_> {
 impl Columns<'_> {
     /// Free text of the protocol: without persons and secrets, within the bound of values.
     pub(crate) fn free(self, text: String, row: &mut RowLosses) -> String {
-        let scrubbed = redact::mended(Verdict::Scrub, &text);
+        let scrubbed = self.redaction.mended(Verdict::Scrub, &text);
         row.losses.redacted += u64::from(scrubbed.is_some());
         self.name(scrubbed.unwrap_or(text), row)
     }
 
     /// The name of a span or an event: free text, and without a query.
     pub(crate) fn title(self, name: String, row: &mut RowLosses) -> String {
-        let mended = redact::mended_name(&name);
+        let mended = self.redaction.texts().mended_name(&name);
         row.losses.redacted += u64::from(mended.is_some());
         self.name(mended.unwrap_or(name), row)
     }

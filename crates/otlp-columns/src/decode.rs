@@ -74,6 +74,17 @@ pub enum DecodeError {
         /// The bound.
         bytes_max: usize,
     },
+    /// The rows would be more, or larger, than those of one request may be.
+    #[error(
+        "the request holds more than one request may: {items_max} items, {row_bytes_max} bytes of \
+         rows; send smaller batches"
+    )]
+    TooManyRows {
+        /// The bound on items.
+        items_max: usize,
+        /// The bound on the memory of their rows.
+        row_bytes_max: usize,
+    },
     /// Not protobuf, or not of this message.
     #[error("the body is not a valid OTLP protobuf message: {0}")]
     Protobuf(String),
@@ -86,7 +97,12 @@ impl DecodeError {
     /// Whether the request is too large, rather than broken.
     #[must_use]
     pub fn is_too_large(&self) -> bool {
-        matches!(self, Self::TooManyMessages { .. } | Self::Coding(CodingError::TooLarge { .. }))
+        matches!(
+            self,
+            Self::TooManyMessages { .. }
+                | Self::TooManyRows { .. }
+                | Self::Coding(CodingError::TooLarge { .. })
+        )
     }
 }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use order_model::UnixNanos;
 
 use crate::place::Place;
-use crate::redact;
+use crate::redact::TextRules;
 
 /// Bytes of an error text kept as evidence; longer ones are cut.
 const EVIDENCE_BYTES_MAX: usize = 1_000;
@@ -39,7 +39,7 @@ pub(crate) struct Evidence<'a> {
 const EVIDENCE_MAX: usize = 8;
 
 impl<'a> Evidence<'a> {
-    pub(crate) fn of(place: &Place<'a>, fact: &SignalFact<'a>) -> Self {
+    pub(crate) fn of(place: &Place<'a>, fact: &SignalFact<'a>, texts: &TextRules) -> Self {
         let error = place.first(|set| set.error.as_deref()).unwrap_or(fact.error);
         let said = [
             ("form", fact.form),
@@ -54,7 +54,7 @@ impl<'a> Evidence<'a> {
         let mut evidence =
             Self { entries: [const { ("", Cow::Borrowed("")) }; EVIDENCE_MAX], count: 0 };
         for (key, value) in said.into_iter().filter(|(_, value)| !value.is_empty()) {
-            evidence.entries[evidence.count] = (key, fit(key, value));
+            evidence.entries[evidence.count] = (key, fit(key, value, texts));
             evidence.count += 1;
         }
         evidence
@@ -67,13 +67,13 @@ impl<'a> Evidence<'a> {
 
 /// A text fit for an evidence column: without persons and secrets, and short enough. The row of
 /// the span or log record that says it counts the redaction.
-fn fit<'a>(key: &str, text: &'a str) -> Cow<'a, str> {
+fn fit<'a>(key: &str, text: &'a str, texts: &TextRules) -> Cow<'a, str> {
     let short = |text: &str| text.floor_char_boundary(EVIDENCE_BYTES_MAX);
     if !matches!(key, "name" | "error") {
         return Cow::Borrowed(&text[..short(text)]);
     }
     let read = &text[..text.floor_char_boundary(EVIDENCE_READ_BYTES_MAX)];
-    match redact::mended_name(read) {
+    match texts.mended_name(read) {
         Some(mut mended) => {
             mended.truncate(short(&mended));
             Cow::Owned(mended)

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use order_model::graph::message_carrier;
@@ -18,6 +19,7 @@ use order_store::rows::{
 use crate::evidence::{Evidence, SignalFact};
 use crate::found::Found;
 use crate::place::{Named, Place};
+use crate::redact::TextRules;
 
 /// Memory of a row of facts beyond its texts.
 const ROW_BYTES: usize = 320;
@@ -77,6 +79,8 @@ struct LifeKey {
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
     received_at: i64,
+    /// What the evidence of signals loses.
+    texts: Arc<TextRules>,
     /// Whether signals become finished rows at once.
     finishes: bool,
     events: Vec<OrderEventRow>,
@@ -100,8 +104,8 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    pub(crate) fn new(received_at: i64) -> Self {
-        Self { received_at, ..Self::default() }
+    pub(crate) fn new(received_at: i64, texts: Arc<TextRules>) -> Self {
+        Self { received_at, texts, ..Self::default() }
     }
 
     /// Facts whose signals become finished rows: most are written, and never looked at again.
@@ -112,7 +116,7 @@ impl Facts {
     /// A signal of the orders that the place names; of its carrier's orders when there are none.
     pub(crate) fn signal(&mut self, place: &Place<'_>, fact: &SignalFact<'_>) {
         let Some((orders, carrier)) = self.whose(place) else { return };
-        let said = Evidence::of(place, fact);
+        let said = Evidence::of(place, fact, &self.texts);
         let evidence = said.entries();
         let evidence_bytes: usize = evidence.iter().map(|(k, v)| k.len() + v.len() + 48).sum();
         let mut parts = OrderEventParts {

@@ -27,6 +27,24 @@ const STANDARD_KEYS: &[(&str, Role)] = &[
     ("event.name", Role::EventName),
 ];
 
+/// The keys whose values tell orders, stages, messages and hosts apart, and so must stay byte for
+/// byte.
+pub(crate) fn identifying_keys(lifecycle: &Lifecycle) -> impl Iterator<Item = &str> {
+    let spelled = &lifecycle.keys;
+    let lists = [
+        &spelled.order_id,
+        &spelled.stage,
+        &spelled.kind,
+        &spelled.channel,
+        &spelled.partner_number,
+        &spelled.partner,
+        &spelled.message_id,
+        &spelled.attempt,
+    ];
+    let standard = STANDARD_KEYS.iter().map(|(key, _)| *key);
+    lists.into_iter().flatten().map(String::as_str).chain(standard)
+}
+
 /// What a key means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {

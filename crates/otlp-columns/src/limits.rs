@@ -7,7 +7,8 @@ const MIB: usize = 1024 * KIB;
 
 /// Bounds on one request and on what is stored of it.
 ///
-/// The first three refuse work before memory is spent on it. The others cut: what they cut is
+/// The first two refuse work before memory is spent on it; what is past the next two is marked, so
+/// that the request can be refused whole ([`crate::Mapped::whole`]). The others cut: what they cut is
 /// counted in [`crate::Tally`] and stands as an attribute on the row ([`DROPPED_ATTRIBUTES`] and
 /// its neighbours).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,11 +18,10 @@ pub struct Limits {
     /// Estimated memory of the decoded messages; a body of millions of empty messages is refused
     /// whole before it is decoded.
     pub structures_bytes_max: usize,
-    /// Memory of the rows of one request; items past it are rejected, the others kept. Resource
+    /// Memory of the rows of one request; items past it are not mapped. Resource
     /// attributes are repeated on every row, so that rows can be far larger than the body.
     pub row_bytes_max: usize,
-    /// Spans, log records or data points of one request; those past it are rejected, the others
-    /// kept.
+    /// Spans, log records or data points of one request; those past it are not mapped.
     pub items_max: usize,
     /// Attributes of one span, event, link, resource, scope, log record, data point or exemplar;
     /// those past it are cut. Order facts are read before the cut.

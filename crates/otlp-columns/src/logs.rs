@@ -78,7 +78,7 @@ fn map_record(
     let mut losses = RowLosses::default();
     let mut log_attributes = columns.map(record.attributes, &mut losses);
     let body = columns.text("", record.body, columns.limits.log_body_bytes_max, &mut losses);
-    let severity_text = columns.name(record.severity_text, &mut losses);
+    let severity_text = columns.free(record.severity_text, &mut losses);
     let event_name = columns.title(record.event_name, &mut losses);
     losses.note(&mut log_attributes, &mut mapping.out.tally);
     let severity = Some(record.severity_number).filter(|number| *number <= SEVERITY_MAX);

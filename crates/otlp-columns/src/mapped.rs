@@ -2,6 +2,9 @@
 
 use order_store::rows::Batch;
 
+use crate::decode::DecodeError;
+use crate::limits::Limits;
+
 /// The outcome of mapping one request.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Mapped {
@@ -13,6 +16,21 @@ pub struct Mapped {
     pub tally: Tally,
     /// Memory of the rows.
     pub row_bytes: usize,
+}
+
+impl Mapped {
+    /// The same, if the request fits its bounds. One that does not is refused whole: its sender
+    /// can send it in parts, and what a partial success leaves out is never sent again.
+    ///
+    /// # Errors
+    /// [`DecodeError::TooManyRows`].
+    pub fn whole(self, limits: &Limits) -> Result<Self, DecodeError> {
+        if self.rejected.counts[Rejection::Limit as usize] == 0 {
+            return Ok(self);
+        }
+        let Limits { items_max, row_bytes_max, .. } = *limits;
+        Err(DecodeError::TooManyRows { items_max, row_bytes_max })
+    }
 }
 
 /// Why an item was not taken.
@@ -170,4 +188,23 @@ pub struct Tally {
     pub unattributable_signals: u64,
     /// Strings that were not UTF-8.
     pub repaired_strings: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_past_its_bounds_is_not_whole() {
+        let limits = Limits { items_max: 7, ..Limits::default() };
+        for why in Rejection::ALL {
+            let mut mapped = Mapped::default();
+            mapped.rejected.add(why, "x");
+            let refused = mapped.whole(&limits).err();
+            assert_eq!(refused.is_some(), why == Rejection::Limit, "{why:?}");
+            if let Some(error) = refused {
+                assert!(error.is_too_large() && error.to_string().contains("7 items"), "{error}");
+            }
+        }
+    }
 }

@@ -12,7 +12,7 @@ use crate::attributes::{Columns, RowLosses, bytes_of};
 use crate::decode::{DecodeError, Decoded, Encoding, Request, Signal};
 use crate::direct::DecisionPool;
 use crate::facts::Facts;
-use crate::found::{Found, KeyIndex, Telling};
+use crate::found::{Found, KeyIndex, Telling, identifying_keys};
 use crate::limits::Limits;
 use crate::mapped::Mapped;
 use crate::redact::Redaction;
@@ -35,9 +35,11 @@ pub(crate) struct Rules {
 }
 
 impl Mapper {
-    /// A mapper for that lifecycle. A key that `redaction` removes is not read as a fact either.
+    /// A mapper for that lifecycle. A key that `redaction` removes is not read as a fact either;
+    /// what orders are found by is stored as it is.
     #[must_use]
     pub fn new(lifecycle: Arc<Lifecycle>, redaction: Redaction, limits: Limits) -> Self {
+        let redaction = redaction.keeping(identifying_keys(&lifecycle));
         let keys = KeyIndex::new(&lifecycle, &redaction, &limits);
         let decisions = DecisionPool::default();
         Self { rules: Arc::new(Rules { lifecycle, redaction, limits, keys, decisions }) }
@@ -143,7 +145,7 @@ impl<'a> Mapping<'a> {
             rules,
             lifecycle: &rules.lifecycle,
             received_at,
-            facts: Facts::new(received_at),
+            facts: Facts::new(received_at, Arc::clone(rules.redaction.texts())),
             out: Mapped::default(),
             charged_bytes: 0,
         }

@@ -1,25 +1,38 @@
-//! What never reaches a row: the table of attribute keys whose values are removed.
+//! What never reaches a row: keys whose values are removed, and what texts lose.
 //!
 //! Names, phones, e-mails, addresses, payment data, message bodies, model contents, raw SQL
 //! parameters, tokens and presigned URLs must not be stored. Keys are judged by their words
 //! ([`SENSITIVE_WORDS`]), and by the patterns of the settings, which are compared with the whole
 //! key without regard to case. A key inside a map value is judged by its whole path, joined by
 //! dots (`customer` = {`name`: …} is `customer.name`).
+//!
+//! What no key gives away is told by the text itself: the built-in rules of values ([`BuiltIn`])
+//! and those of the settings look at every text, but for the values by which orders are found
+//! ([`Redaction::keeping`]).
 
-mod free_text;
-mod keys;
+mod built_in;
+mod numbers;
 mod sql;
 mod url;
+mod free_text;
+mod own;
+mod keys;
+mod rules;
 #[cfg(test)]
 mod reference;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use memchr::memchr3;
 
-use free_text::scrub;
-pub use keys::{COUNT_WORDS, KEPT_HEADERS, KEPT_KEYS, SENSITIVE_WORDS};
+pub use built_in::BuiltIn;
+use built_in::Rules;
+pub use keys::{COUNT_WORDS, KEPT_HEADERS, KEPT_KEYS, NUMBER_WORDS, SENSITIVE_WORDS};
 use keys::{Said, Words};
+use own::OwnRules;
+pub use own::{RULES_MAX, ValueRule};
+pub use rules::{BadPattern, BadRule, RedactionRules};
 use sql::cut_sql;
 use url::{cut_if_url, cut_query, cut_url};
 
@@ -62,22 +75,26 @@ pub const CUT_KEYS: &[(Verdict, &[&str])] = &[
 /// What to do with the value of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Store it; a URL loses credentials, query and fragment under any key.
+    /// Store it: orders are found by it. Only a URL loses credentials, query and fragment.
     Keep,
     /// Replace it by [`REDACTED`].
     Remove,
     /// Replace texts by [`REDACTED`]; a map is judged by its own keys.
     RemoveText,
-    /// Cut what a URL carries besides its path.
+    /// Cut what a URL carries besides its path, and scrub.
     CutUrl,
-    /// Cut the query of a path.
+    /// Cut the query of a path, and scrub.
     CutQuery,
-    /// Replace the literals of SQL.
+    /// Replace the literals of SQL, and scrub.
     CutSql,
-    /// Replace the literals of what may be SQL: a name that holds quotes.
+    /// Replace the literals of what may be SQL: a name that holds quotes; and scrub.
     CutQuoted,
     /// Replace what gives a person or a secret away in free text.
     Scrub,
+    /// The same of a value that may be a URL as a whole: most attributes.
+    ScrubValue,
+    /// The same of an id or another number, which is not judged by its digits.
+    ScrubNumber,
 }
 
 /// Compiled redaction rules.
@@ -86,17 +103,28 @@ pub struct Redaction {
     exact: HashSet<String>,
     prefixes: Vec<String>,
     suffixes: Vec<String>,
+    /// Keys whose values stay.
+    kept: HashSet<String>,
     words: Words,
     cut: HashMap<&'static str, Verdict>,
+    texts: Arc<TextRules>,
 }
 
-/// A pattern of `--redact-key` is not usable.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no key pattern; write `key`, `prefix*` or `*suffix`")]
-pub struct BadPattern(pub String);
+/// What a text loses whatever its key. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct TextRules {
+    built_in: Rules,
+    own: Option<OwnRules>,
+}
+
+impl Default for TextRules {
+    fn default() -> Self {
+        Self { built_in: Rules::ALL, own: None }
+    }
+}
 
 impl Redaction {
-    /// The default table and `more` patterns.
+    /// The default table and `more` patterns of keys.
     ///
     /// # Errors
     /// A pattern is empty, only a star, or has a star in the middle.
@@ -109,6 +137,14 @@ impl Redaction {
             redaction.add(pattern)?;
         }
         Ok(redaction)
+    }
+
+    /// The same rules, with keys whose values the rules of texts leave alone. What is removed by
+    /// its key or cut by its kind is removed and cut all the same.
+    #[must_use]
+    pub fn keeping<'k>(mut self, keys: impl IntoIterator<Item = &'k str>) -> Self {
+        self.kept.extend(keys.into_iter().map(str::to_owned));
+        self
     }
 
     fn add(&mut self, pattern: &str) -> Result<(), BadPattern> {
@@ -144,7 +180,11 @@ impl Redaction {
             None if words.starts_with("db.operation") || words == "db.query.summary" => {
                 Verdict::CutQuoted
             }
-            None => Verdict::Keep,
+            None if self.kept.contains(key) => Verdict::Keep,
+            None if keys::is_number(&words) => Verdict::ScrubNumber,
+            // Text without a key is free text.
+            None if words.is_empty() => Verdict::Scrub,
+            None => Verdict::ScrubValue,
         }
     }
 
@@ -158,27 +198,55 @@ impl Redaction {
             || self.prefixes.iter().any(|prefix| key.starts_with(prefix.as_str()))
             || self.suffixes.iter().any(|suffix| key.ends_with(suffix.as_str()))
     }
-}
 
-/// A text as it may be stored; `None` when it may be as it is.
-pub(crate) fn mended(verdict: Verdict, text: &str) -> Option<String> {
-    match verdict {
-        Verdict::Remove | Verdict::RemoveText => Some(REDACTED.to_owned()),
-        Verdict::CutUrl => cut_url(text),
-        Verdict::CutQuery => cut_query(text),
-        Verdict::CutQuoted if memchr3(b'\'', b'"', b'$', text.as_bytes()).is_none() => {
-            cut_if_url(text)
-        }
-        Verdict::CutSql | Verdict::CutQuoted => cut_sql(text),
-        Verdict::Scrub => scrub(text),
-        Verdict::Keep => cut_if_url(text),
+    /// What a text loses whatever its key.
+    pub(crate) fn texts(&self) -> &Arc<TextRules> {
+        &self.texts
+    }
+
+    /// A text as it may be stored; `None` when it may be as it is.
+    #[inline]
+    pub(crate) fn mended(&self, verdict: Verdict, text: &str) -> Option<String> {
+        self.texts.mended(verdict, text)
     }
 }
 
-/// A name of a span or an event as it may be stored; `None` when it may be as it is.
-pub(crate) fn mended_name(name: &str) -> Option<String> {
-    let scrubbed = scrub(name);
-    cut_query(scrubbed.as_deref().unwrap_or(name)).or(scrubbed)
+impl TextRules {
+    fn mended(&self, verdict: Verdict, text: &str) -> Option<String> {
+        let cut = match verdict {
+            Verdict::Remove | Verdict::RemoveText => return Some(REDACTED.to_owned()),
+            Verdict::Keep => return self.cut_if_url(text),
+            Verdict::CutUrl => cut_url(text),
+            Verdict::CutQuery => cut_query(text),
+            Verdict::CutQuoted if memchr3(b'\'', b'"', b'$', text.as_bytes()).is_none() => {
+                self.cut_if_url(text)
+            }
+            Verdict::CutSql | Verdict::CutQuoted => cut_sql(text),
+            Verdict::ScrubValue | Verdict::ScrubNumber => self.cut_if_url(text),
+            Verdict::Scrub => None,
+        };
+        let rules = match verdict {
+            Verdict::ScrubNumber => self.built_in.without(Rules::OF_DIGITS),
+            _ => self.built_in,
+        };
+        self.scrub(cut.as_deref().unwrap_or(text), rules).or(cut)
+    }
+
+    /// A name of a span or an event as it may be stored; `None` when it may be as it is.
+    pub(crate) fn mended_name(&self, name: &str) -> Option<String> {
+        let scrubbed = self.scrub(name, self.built_in);
+        cut_query(scrubbed.as_deref().unwrap_or(name)).or(scrubbed)
+    }
+
+    fn scrub(&self, text: &str, rules: Rules) -> Option<String> {
+        let scrubbed = free_text::scrub(text, rules);
+        let Some(own) = &self.own else { return scrubbed };
+        own.scrub(scrubbed.as_deref().unwrap_or(text)).or(scrubbed)
+    }
+
+    fn cut_if_url(&self, text: &str) -> Option<String> {
+        if self.built_in.has(BuiltIn::Url) { cut_if_url(text) } else { None }
+    }
 }
 
 #[cfg(test)]
@@ -188,22 +256,26 @@ mod tests {
     #[test]
     fn keys_are_judged_by_the_table() {
         let redaction = Redaction::with(&["my.secret.*".into(), "*.inn".into()]).unwrap();
+        let redaction = redaction.keeping(["order.id", "customer.name", "url.full"]);
         for (key, expected) in [
             ("enduser.id", Verdict::Remove),
             ("customer.name", Verdict::Remove),
-            ("customer.id", Verdict::Keep),
+            ("customer.id", Verdict::ScrubNumber),
             ("Customer.Phone", Verdict::Remove),
             ("shop.contact.phone", Verdict::Remove),
             ("http.request.header.Authorization", Verdict::Remove),
-            ("http.request.body.size", Verdict::Keep),
+            ("http.request.body.size", Verdict::ScrubValue),
             ("http.request.body", Verdict::Remove),
             ("db.query.parameter.0", Verdict::Remove),
             ("my.secret.thing", Verdict::Remove),
             ("partner.inn", Verdict::Remove),
             ("order.id", Verdict::Keep),
+            ("orderId", Verdict::ScrubNumber),
+            ("custom.note", Verdict::ScrubValue),
+            ("", Verdict::Scrub),
             ("url.full", Verdict::CutUrl),
             ("db.query.text", Verdict::CutSql),
-            ("messaging.message.id", Verdict::Keep),
+            ("messaging.message.id", Verdict::ScrubNumber),
             ("error.message", Verdict::Scrub),
         ] {
             assert_eq!(redaction.verdict(key), expected, "{key}");
@@ -276,23 +348,36 @@ mod tests {
         let known = known.split_whitespace().map(str::to_owned);
         for key in lists.into_iter().flatten().chain(known) {
             let verdict = redaction.verdict(&key);
-            assert!(matches!(verdict, Verdict::Keep | Verdict::Scrub), "{key}: {verdict:?}");
+            let stays = [Verdict::Scrub, Verdict::ScrubValue, Verdict::ScrubNumber];
+            assert!(stays.contains(&verdict), "{key}: {verdict:?}");
         }
     }
 
     #[test]
     fn values_are_mended_by_their_verdict() {
+        let redaction = Redaction::with(&[]).unwrap();
         for (verdict, text, expected) in [
             (Verdict::Keep, "https://s3/m.stl?Sig=1", Some("https://s3/m.stl")),
             (Verdict::Keep, "mail a@b.ru", None),
             (Verdict::CutQuery, "/orders?a=1#b", Some("/orders")),
+            (Verdict::CutQuery, "/users/a@b.ru/orders?a=1#b", Some("/users/[redacted]/orders")),
+            (Verdict::CutUrl, "https://h/a@b.ru?x=1", Some("https://h/[redacted]")),
             (Verdict::CutQuoted, "SELECT orders 1", None),
             (Verdict::CutQuoted, "SELECT 'Anna'", Some("SELECT ?")),
+            (Verdict::CutSql, "SELECT 'Anna' INTO a@b.ru", Some("SELECT ? INTO [redacted]")),
             (Verdict::Scrub, "mail a@b.ru", Some("mail [redacted]")),
+            (Verdict::Scrub, "https://h/?q=Anna B failed", Some("https://h/ B failed")),
+            (Verdict::ScrubValue, "https://h/?q=Anna B", Some("https://h/")),
+            (Verdict::ScrubValue, "4111 1111 1111 1111", Some(REDACTED)),
+            (Verdict::ScrubNumber, "4111111111111111", None),
+            (Verdict::ScrubNumber, "8-900-000-00-00", None),
+            (Verdict::ScrubNumber, "+79000000000", Some(REDACTED)),
+            (Verdict::ScrubNumber, "a@b.ru", Some(REDACTED)),
             (Verdict::RemoveText, "Anna", Some(REDACTED)),
         ] {
-            assert_eq!(mended(verdict, text).as_deref(), expected, "{text}");
+            assert_eq!(redaction.mended(verdict, text).as_deref(), expected, "{text}");
         }
-        assert_eq!(mended_name("GET /o?a=a@b.ru").as_deref(), Some("GET /o"));
+        let name = redaction.texts().mended_name("GET /o?a=a@b.ru");
+        assert_eq!(name.as_deref(), Some("GET /o"));
     }
 }

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 
-use crate::redact::{REDACTED, Redaction, Verdict, mended};
+use crate::redact::{REDACTED, Redaction, Verdict};
 
 /// What happened while values were written.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -36,14 +36,13 @@ impl Writer<'_> {
         losses: &mut Losses,
     ) -> String {
         let Some(value) = value.and_then(|any| any.value) else { return String::new() };
-        // The body of a log record has no key; it is free text, and so is all text within.
-        let verdict = if key.is_empty() { Verdict::Scrub } else { self.redaction.verdict(key) };
+        let verdict = self.redaction.verdict(key);
         if verdict == Verdict::Remove {
             losses.redacted += 1;
             return REDACTED.to_owned();
         }
         let mut text = match value {
-            Value::StringValue(text) => apply(verdict, text, losses),
+            Value::StringValue(text) => self.apply(verdict, text, losses),
             Value::BoolValue(value) => value.to_string(),
             Value::IntValue(value) => value.to_string(),
             Value::DoubleValue(value) => double(value),
@@ -65,10 +64,15 @@ impl Writer<'_> {
         bytes_max: usize,
         losses: &mut Losses,
     ) -> String {
-        let is_free = key.is_empty();
-        let mut out = Json { writer: self, bytes_max, is_free, out: String::new(), losses };
+        let mut out = Json { writer: self, bytes_max, out: String::new(), losses };
         out.value(key, value, 0);
         out.out
+    }
+
+    fn apply(self, verdict: Verdict, text: String, losses: &mut Losses) -> String {
+        let changed = self.redaction.mended(verdict, &text);
+        losses.redacted += u64::from(changed.is_some());
+        changed.unwrap_or(text)
     }
 }
 
@@ -86,12 +90,6 @@ pub(crate) fn within<'t>(text: &'t str, bytes_max: usize, losses: &mut Losses) -
     }
     losses.cut += 1;
     &text[..text.floor_char_boundary(bytes_max)]
-}
-
-fn apply(verdict: Verdict, text: String, losses: &mut Losses) -> String {
-    let changed = mended(verdict, &text);
-    losses.redacted += u64::from(changed.is_some());
-    changed.unwrap_or(text)
 }
 
 /// The shortest text that reads back as the same number; with an exponent below 1e-6 and from
@@ -115,8 +113,6 @@ pub(crate) fn double(value: f64) -> String {
 struct Json<'a, 'l> {
     writer: Writer<'a>,
     bytes_max: usize,
-    /// Whether all text is free text, whatever its key.
-    is_free: bool,
     out: String,
     losses: &'l mut Losses,
 }
@@ -125,11 +121,8 @@ impl Json<'_, '_> {
     fn value(&mut self, path: &str, value: &Value, depth: usize) {
         match value {
             Value::StringValue(text) => {
-                let verdict = match self.writer.redaction.verdict(path) {
-                    Verdict::Keep if self.is_free => Verdict::Scrub,
-                    verdict => verdict,
-                };
-                let text = apply(verdict, text.clone(), self.losses);
+                let verdict = self.writer.redaction.verdict(path);
+                let text = self.writer.apply(verdict, text.clone(), self.losses);
                 self.string(&text);
             }
             Value::BoolValue(value) => self.put(&value.to_string()),
@@ -173,7 +166,9 @@ impl Json<'_, '_> {
             if index > 0 {
                 self.put(",");
             }
-            self.string(&pair.key);
+            // A key may be data, too.
+            let key = self.writer.apply(Verdict::Scrub, pair.key.clone(), self.losses);
+            self.string(&key);
             self.put(":");
             let inner =
                 if path.is_empty() { pair.key.clone() } else { format!("{path}.{}", pair.key) };
@@ -300,5 +295,19 @@ mod tests {
         assert_eq!(losses.redacted, 1);
         let outer = Value::KvlistValue(KeyValueList { values: vec![pair("customer", inner)] });
         assert!(!write("", outer, 100).0.contains("Anna"));
+        let texts = ["call +79000000000", "fine", "https://u:p@h/?a=1"];
+        let values = texts.map(|text| any(Value::StringValue(text.to_owned())));
+        let list = Value::ArrayValue(ArrayValue { values: values.into() });
+        let map = Value::KvlistValue(KeyValueList {
+            values: vec![
+                pair("a@b.ru", list),
+                pair("id", Value::StringValue("4111111111111111".into())),
+            ],
+        });
+        let (text, losses) = write("app.extra", map.clone(), 200);
+        let expected =
+            r#"{"[redacted]":["call [redacted]","fine","https://h/"],"id":"4111111111111111"}"#;
+        assert_eq!((text.as_str(), losses.redacted), (expected, 3));
+        assert_eq!(write("", map, 200).0, expected);
     }
 }

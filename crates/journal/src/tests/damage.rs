@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use crate::BatchLimits;
 use crate::disk::{Disk, File};
 use crate::error::{OpenError, ReadError};
 use crate::format::{Boundary, Flaw, Kind, RecordHeader, SegmentHeader};
@@ -10,10 +11,10 @@ use crate::inspect::inspect_on;
 use crate::tests::simulated::Simulated;
 use crate::tests::world::{ALL, World};
 
-const FIRST: &str = "00000000000000000001.segment";
+pub(super) const FIRST: &str = "00000000000000000001.segment";
 
 /// A disk with `count` records, each a group of its own, in as many segments as they need.
-fn filled(count: u8) -> Simulated {
+pub(super) fn filled(count: u8) -> Simulated {
     let mut world = World::open(Simulated::new(1)).unwrap();
     for record in 0..count {
         world.append(&[record; 100]).unwrap();
@@ -21,7 +22,7 @@ fn filled(count: u8) -> Simulated {
     world.close()
 }
 
-fn refusal(disk: Simulated) -> (String, u64, Flaw) {
+pub(super) fn refusal(disk: Simulated) -> (String, u64, Flaw) {
     match World::open(disk).map(|_| ()) {
         Err(OpenError::Damaged(damage)) => {
             (damage.file.display().to_string(), damage.offset, damage.flaw)
@@ -198,7 +199,7 @@ fn inspection_tells_what_is_there() {
     for record in 0..30 {
         world.append(&[record; 100]).unwrap();
     }
-    let first = world.next(crate::BatchLimits { bytes_max: 500, records_max: 99 }).unwrap();
+    let first = world.next(BatchLimits { bytes_max: 500, records_max: 99 }).unwrap();
     let second = world.next(ALL).unwrap();
     world.journal().confirm(&first.id);
     let found = inspect_on(&world.close()).unwrap();

@@ -7,7 +7,7 @@ use order_store::row_binary::{Value as _, put_length};
 use super::attribute::{Attribute, Content, Parsed};
 use super::memo::{Counts, Memo, Sought};
 use crate::attributes::{Columns, ENTRY_BYTES, RowLosses};
-use crate::redact::{self, REDACTED, Verdict};
+use crate::redact::{REDACTED, Verdict};
 use crate::text;
 
 /// The hexadecimal digits of every byte.
@@ -102,7 +102,7 @@ impl Columns<'_> {
 
     /// As [`Columns::title`].
     pub(super) fn put_title(self, name: &str, row: &mut RowLosses, out: &mut Vec<u8>) -> usize {
-        let mended = redact::mended_name(name);
+        let mended = self.redaction.texts().mended_name(name);
         row.losses.redacted += u64::from(mended.is_some());
         self.put_name(mended.as_deref().unwrap_or(name), row, out)
     }
@@ -138,7 +138,7 @@ impl Columns<'_> {
 
     /// As [`Columns::free`].
     pub(super) fn put_free(self, text: &str, row: &mut RowLosses, out: &mut Vec<u8>) -> usize {
-        let mended = redact::mended(Verdict::Scrub, text);
+        let mended = self.redaction.mended(Verdict::Scrub, text);
         row.losses.redacted += u64::from(mended.is_some());
         self.put_name(mended.as_deref().unwrap_or(text), row, out)
     }
@@ -202,7 +202,7 @@ impl Columns<'_> {
                 REDACTED.put(out);
                 REDACTED.len()
             }
-            Content::Text(text) => match redact::mended(verdict, text) {
+            Content::Text(text) => match self.redaction.mended(verdict, text) {
                 None => self.put_name(text, row, out),
                 Some(mended) => {
                     row.losses.redacted += 1;

@@ -88,6 +88,38 @@ pub const COUNT_WORDS: &[&str] = &["size", "length", "bytes", "count"];
 /// Keys that a rule above would remove, and that say nothing of a person.
 pub const KEPT_KEYS: &[&str] = &["customer.id", "order.customer.id", "payment.id"];
 
+/// Last words of keys whose values are ids, numbers, instants and digests: they are not taken for
+/// card numbers or phones because of their digits.
+pub const NUMBER_WORDS: &[&str] = &[
+    "id",
+    "ids",
+    "uuid",
+    "guid",
+    "ref",
+    "reference",
+    "number",
+    "numbers",
+    "no",
+    "nr",
+    "ean",
+    "gtin",
+    "sku",
+    "barcode",
+    "article",
+    "timestamp",
+    "time",
+    "nanos",
+    "millis",
+    "offset",
+    "sequence",
+    "hash",
+    "digest",
+    "checksum",
+    "etag",
+    "traceparent",
+    "revision",
+];
+
 /// Words of a rule at most.
 const RULE_WORDS_MAX: usize = 3;
 
@@ -182,7 +214,16 @@ impl Words {
 }
 
 fn counts(rest: &str) -> bool {
-    COUNT_WORDS.contains(&rest.rsplit('.').next().unwrap_or(rest))
+    COUNT_WORDS.contains(&last(rest))
+}
+
+/// Whether the words of a key, as [`split`] wrote them, end in one of [`NUMBER_WORDS`].
+pub(super) fn is_number(words: &str) -> bool {
+    NUMBER_WORDS.contains(&last(words))
+}
+
+fn last(words: &str) -> &str {
+    words.rsplit('.').next().unwrap_or(words)
 }
 
 fn length_bit(length: usize) -> u32 {

@@ -45,14 +45,19 @@ pub(crate) fn cut_if_url(text: &str) -> Option<String> {
     (!scheme.is_empty() && scheme.iter().all(is_scheme)).then(|| cut_url(text))?
 }
 
-/// Cuts every URL that stands in a free text; a URL ends at white space, a quote or a bracket.
+/// Cuts every URL that stands in a free text; a URL ends at white space, a quote or a bracket, or
+/// where another one follows without a blank.
 pub(crate) fn cut_urls_within(text: &str) -> Option<String> {
     let mut out = String::new();
     let mut copied = 0;
     let mut searched = 0;
     while let Some(at) = find_scheme_end(&text[searched..]).map(|at| searched + at) {
         let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>' | ')');
-        let end = text[at..].find(ends).map_or(text.len(), |length| at + length);
+        let mut end = text[at..].find(ends).map_or(text.len(), |length| at + length);
+        let path_end = memchr2(b'?', b'#', &text.as_bytes()[at..end]).map_or(end, |to| at + to);
+        if let Some(next) = find_scheme_end(&text[at + 3..path_end]) {
+            end = at + 3 + next;
+        }
         if let Some(cut) = cut_url(&text[at..end]) {
             out.push_str(&text[copied..at]);
             out.push_str(&cut);
@@ -119,6 +124,9 @@ mod tests {
             ("GET https://s3/m?Sig=1 failed", Some("GET https://s3/m failed")),
             ("a://u:p@h/x and \"b://h/y#z\"", Some("a://h/x and \"b://h/y\"")),
             ("see https://shop/orders ok?", None),
+            ("amqp://u:p@a,amqp://u:p@b", Some("amqp://a,amqp://b")),
+            ("https://a/?to=https://b/#c d", Some("https://a/ d")),
+            (":////", None),
         ] {
             assert_eq!(cut_urls_within(text).as_deref(), expected, "{text}");
         }

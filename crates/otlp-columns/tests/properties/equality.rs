@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use order_model::Lifecycle;
+use otlp_columns::redact::{RedactionRules, ValueRule};
 use otlp_columns::{Limits, Mapper, Redaction};
 use proptest::prelude::*;
 use prost::Message;
@@ -19,7 +20,13 @@ use crate::requests::traces_request;
 static MAPPER: LazyLock<Mapper> = LazyLock::new(|| mapper(Limits::default()));
 
 fn mapper(limits: Limits) -> Mapper {
-    let redaction = Redaction::with(&["plain.*".into(), "*.inn".into()]).unwrap();
+    let rules = RedactionRules {
+        keys: vec!["plain.*".into(), "*.inn".into()],
+        kept_keys: vec!["plain".into()],
+        off: vec!["jwt".into()],
+        values: vec![ValueRule { name: "own".into(), pattern: "[a-c]{3}|ORD".into() }],
+    };
+    let redaction = Redaction::of(&rules).unwrap();
     Mapper::new(Arc::new(Lifecycle::default()), redaction, limits)
 }
 
