@@ -17,8 +17,11 @@ impl Timing {
         self.times.append(&mut other.times);
     }
 
-    /// `p50 1.2 ms, p99 3.4 ms, max 5.6 ms (300)`.
+    /// `p50 1.2 ms, p99 3.4 ms, max 5.6 ms (300 times)`.
     pub(crate) fn line(&self) -> String {
+        if self.times.is_empty() {
+            return "not asked".to_owned();
+        }
         let mut sorted = self.times.clone();
         sorted.sort_unstable();
         let at = |percent: usize| -> f64 {
