@@ -69,6 +69,13 @@ pub enum Flaw {
     Boundary,
 }
 
+impl Flaw {
+    /// Whether half-written bytes look like this.
+    pub(crate) fn is_of_a_crash(self) -> bool {
+        matches!(self, Self::Short | Self::RecordHeader | Self::Payload)
+    }
+}
+
 /// What a segment's header says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {

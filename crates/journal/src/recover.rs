@@ -350,13 +350,6 @@ impl Walk<'_> {
     }
 }
 
-impl Flaw {
-    /// Whether half-written bytes look like this.
-    fn is_of_a_crash(self) -> bool {
-        matches!(self, Self::Short | Self::RecordHeader | Self::Payload)
-    }
-}
-
 /// Enters a record into the ledger.
 pub(crate) fn apply(
     ledger: &mut Ledger,

@@ -151,7 +151,8 @@ impl Loader<'_> {
         while !fresh.is_empty() {
             self.load_orders(&mut near, &fresh).await?;
             near.orders.append(&mut fresh.clone());
-            let found = self.companions(&near.graph, &fresh).await?;
+            let asked = fresh.intersection(orders).cloned().collect();
+            let found = self.companions(&near.graph, &fresh, &asked).await?;
             fresh = found.difference(&near.orders).cloned().collect();
         }
         let carriers = near.orders.iter().flat_map(|order| near.graph.carriers_of(order));
@@ -245,27 +246,31 @@ impl Loader<'_> {
         Ok(())
     }
 
-    /// The orders that are, or have been until now, one with any of these.
+    /// The orders that are, or have been until now, one with any of these; and of those that were
+    /// asked for, whoever their numbers bring along, glued or not: these may have to part. Whom the
+    /// numbers of those have beside is not asked in turn: a chain of numbers has no end.
     async fn companions(
         &self,
         graph: &Graph,
         orders: &BTreeSet<String>,
+        asked: &BTreeSet<String>,
     ) -> Result<BTreeSet<String>, StoreError> {
         let until_now = self.read::<String>(ONE_WITH, orders, 0, "find orders glued until now");
         let mut found: BTreeSet<String> = until_now.await?.into_iter().collect();
         found.remove("");
         let keys: BTreeSet<String> =
-            orders.iter().flat_map(|order| graph.number_keys(order).collect::<Vec<_>>()).collect();
+            asked.iter().flat_map(|order| graph.number_keys(order).collect::<Vec<_>>()).collect();
         for key in keys {
             let of_number = graph.orders_of_number(&key);
             if of_number.len() <= COMPANIONS_MAX {
                 found.extend(of_number.into_iter().cloned());
             }
         }
-        // A number may have very many orders, and glue a few of them: those of one partner.
-        found.extend(orders.iter().flat_map(|order| graph.glued_with(order)));
+        // A number may have very many orders, and glue a few of them: those of one partner. Of too
+        // many that hang together each stays alone, and nothing follows from the others.
+        found.extend(orders.iter().flat_map(|order| graph.group_of(order).members));
         let carriers: BTreeSet<&String> =
-            orders.iter().flat_map(|order| graph.carriers_of(order)).collect();
+            asked.iter().flat_map(|order| graph.carriers_of(order)).collect();
         for carrier in carriers.into_iter().filter(|c| graph.names_provisionally(c)) {
             found.extend(graph.named_by(carrier).take(COMPANIONS_MAX).cloned());
         }

@@ -54,13 +54,21 @@ const EARLIEST_ORDERS: &str = "SELECT OrderId FROM order_aliases \
     WHERE Alias IN {ids:Array(String)} AND AliasKind = 'message_id' \
     ORDER BY Alias, InsertedAt, OrderId LIMIT {most:UInt64} BY Alias";
 
+/// Of what a carrier has come to have too many. A message may be let go for one, be taken again,
+/// and be let go for the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Crowd {
+    Links,
+    Orders,
+}
+
 /// What a process has let go. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct LetGo(Arc<Mutex<BTreeSet<String>>>);
+pub(crate) struct LetGo(Arc<Mutex<BTreeSet<(Crowd, String)>>>);
 
 impl LetGo {
     /// Remembers carriers whose former orders are derived.
-    pub(crate) fn remember(&self, carriers: BTreeSet<String>) {
+    pub(crate) fn remember(&self, carriers: BTreeSet<(Crowd, String)>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() + carriers.len() > REMEMBERED_MAX {
             known.clear();
@@ -68,9 +76,13 @@ impl LetGo {
         known.extend(carriers);
     }
 
-    fn unknown<'a>(&self, carriers: impl Iterator<Item = &'a String>) -> BTreeSet<String> {
+    fn unknown<'a>(
+        &self,
+        crowd: Crowd,
+        carriers: impl Iterator<Item = &'a String>,
+    ) -> BTreeSet<String> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        carriers.filter(|carrier| !known.contains(*carrier)).cloned().collect()
+        carriers.filter(|carrier| !known.contains(&(crowd, (*carrier).clone()))).cloned().collect()
     }
 }
 
@@ -82,7 +94,7 @@ pub(crate) struct Parting {
     age: Duration,
     begun: Instant,
     /// Those that are followed once more, to all whom they may have held together.
-    followed: BTreeSet<String>,
+    followed: BTreeSet<(Crowd, String)>,
 }
 
 impl Parting {
@@ -93,7 +105,9 @@ impl Parting {
 
     /// Whether a carrier that has too many links is followed once more.
     pub(super) fn follows(&self, carrier: &str) -> bool {
-        self.followed.contains(carrier)
+        [Crowd::Links, Crowd::Orders]
+            .into_iter()
+            .any(|crowd| self.followed.contains(&(crowd, carrier.to_owned())))
     }
 
     /// Whether any is.
@@ -102,7 +116,7 @@ impl Parting {
     }
 
     /// What is let go once the orders found are derived.
-    pub(crate) fn into_let_go(self) -> BTreeSet<String> {
+    pub(crate) fn into_let_go(self) -> BTreeSet<(Crowd, String)> {
         self.followed
     }
 
@@ -122,12 +136,13 @@ impl Loader<'_> {
         carriers: &BTreeSet<String>,
         parting: &mut Parting,
     ) -> Result<Vec<LinkRow>, StoreError> {
-        let hubs = parting.let_go.unknown(carriers.iter().filter(|carrier| graph.is_hub(carrier)));
+        let hubs = carriers.iter().filter(|carrier| graph.is_hub(carrier));
+        let hubs = parting.let_go.unknown(Crowd::Links, hubs);
         let fresh = self.just_crowded(HUBS_BEFORE, hubs, HUB_LINKS_MAX, parting).await?;
         let doing = "find links of a trace or message that has too many";
         let rows = self.read_with(EARLIEST_LINKS, &fresh, |q| q.param("most", LET_GO_MAX), doing);
         let rows = rows.await?;
-        parting.followed.extend(fresh);
+        parting.followed.extend(fresh.into_iter().map(|hub| (Crowd::Links, hub)));
         Ok(rows)
     }
 
@@ -138,14 +153,16 @@ impl Loader<'_> {
         carriers: impl Iterator<Item = &String>,
         parting: &mut Parting,
     ) -> Result<Vec<String>, StoreError> {
-        let reused = parting.let_go.unknown(carriers.filter(|carrier| graph.is_reused(carrier)));
+        let reused = carriers.filter(|carrier| graph.is_reused(carrier));
+        let reused = parting.let_go.unknown(Crowd::Orders, reused);
         let keys = reused.iter().filter_map(|carrier| message_of(carrier)).map(str::to_owned);
         let keys =
             self.just_crowded(REUSED_BEFORE, keys.collect(), MESSAGE_ORDERS_MAX, parting).await?;
         let doing = "find orders of a message id that too many have";
         let rows = self.read_with(EARLIEST_ORDERS, &keys, |q| q.param("most", LET_GO_MAX), doing);
         let orders = rows.await?;
-        parting.followed.extend(keys.iter().map(|key| message_carrier(key)));
+        let reused = keys.iter().map(|key| (Crowd::Orders, message_carrier(key)));
+        parting.followed.extend(reused);
         Ok(orders)
     }
 

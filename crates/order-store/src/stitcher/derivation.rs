@@ -11,7 +11,7 @@ use super::Stitcher;
 use super::facts::Facts;
 use super::state::{Derived, Moment, StateRow};
 use crate::error::StoreError;
-use crate::neighbourhood::{Loader, Neighbourhood};
+use crate::neighbourhood::{Loader, Neighbourhood, Traits};
 use crate::schema::without_comments;
 
 /// Ids and carriers after which a portion is full; a single order may have more.
@@ -146,8 +146,74 @@ impl Stitcher {
             }
         }
         self.write(&rows).await?;
-        self.recount(&buckets).await?;
+        self.count(&rows, &near.traits, buckets, moment.ticket).await?;
         Ok(Some(rows.len()))
+    }
+
+    /// Counts the settled orders of these buckets again, and of those that another may have counted
+    /// between the two states of one order: while it was read, and was written.
+    async fn count(
+        &self,
+        rows: &[StateRow],
+        said: &HashMap<String, Traits>,
+        mut buckets: BTreeSet<u16>,
+        ticket: i64,
+    ) -> Result<(), StoreError> {
+        let all: BTreeSet<u16> = rows
+            .iter()
+            .filter_map(|row| said.get(row.order_id()))
+            .map(|said| said.bucket)
+            .collect();
+        // Another counted this order as settled, and did not know that it is open again.
+        let others: BTreeSet<u16> = all.difference(&buckets).copied().collect();
+        buckets.extend(self.counted_since(&others, ticket).await?);
+        let is_counted = |id: &str| said.get(id).is_some_and(|said| buckets.contains(&said.bucket));
+        let counted: HashMap<&str, i64> = rows
+            .iter()
+            .map(|row| (row.order_id(), row.version()))
+            .filter(|(id, _)| is_counted(id))
+            .collect();
+        let ids: Vec<String> = counted.keys().map(|id| (*id).to_owned()).collect();
+        let ids: Vec<&String> = ids.iter().collect();
+        let mut newer_seen: BTreeSet<(String, i64)> = BTreeSet::new();
+        loop {
+            self.recount(&buckets).await?;
+            // Another wrote above these states meanwhile, and may have looked before this count
+            // was there.
+            let above = match ids.len() {
+                0 => Vec::new(),
+                _ => Facts::told_above(&self.store, &ids, ticket).await?,
+            };
+            let newer = above.into_iter().filter(|(id, at)| counted.get(id.as_str()) < Some(at));
+            let newer: BTreeSet<(String, i64)> = newer.collect();
+            if newer.is_subset(&newer_seen) {
+                return Ok(());
+            }
+            newer_seen = newer;
+        }
+    }
+
+    /// Of these buckets those that were counted since a ticket was taken.
+    async fn counted_since(
+        &self,
+        buckets: &BTreeSet<u16>,
+        ticket: i64,
+    ) -> Result<Vec<u16>, StoreError> {
+        if buckets.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.store
+            .client
+            .query(
+                "SELECT DISTINCT Bucket FROM settled_counts \
+                 WHERE Bucket IN {buckets:Array(UInt16)} \
+                 AND DerivedAt >= fromUnixTimestamp64Nano({ticket:Int64}, 'UTC')",
+            )
+            .param("buckets", buckets)
+            .param("ticket", ticket)
+            .fetch_all()
+            .await
+            .map_err(StoreError::doing("find what was counted meanwhile"))
     }
 
     async fn write(&self, rows: &[StateRow]) -> Result<(), StoreError> {

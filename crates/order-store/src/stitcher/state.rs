@@ -75,6 +75,16 @@ pub(super) struct StateRow {
 }
 
 impl StateRow {
+    /// The id that it is the row of.
+    pub(super) fn order_id(&self) -> &str {
+        &self.order_id
+    }
+
+    /// What it is versioned by.
+    pub(super) fn version(&self) -> i64 {
+        self.derived_at
+    }
+
     /// Whether the order has ended, or the id is another order's.
     pub(super) fn is_settled(&self) -> bool {
         self.is_open == 0

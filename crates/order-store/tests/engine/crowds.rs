@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use order_model::Lifecycle;
 use order_model::graph::{HUB_LINKS_MAX, MESSAGE_ORDERS_MAX, message_carrier};
-use order_model::keys::ALIAS_MESSAGE_ID;
+use order_model::keys::{ALIAS_MESSAGE_ID, ALIAS_PARTNER_NUMBER};
 use order_store::rows::{Batch, OrderAliasRow, TraceLinkRow};
-use order_store::{Stitcher, Writer};
+use order_store::{Stitcher, Touched, Writer};
 
 use crate::facts::now_ms;
 use crate::server::Server;
@@ -213,4 +213,85 @@ async fn what_a_trace_says_is_said_of_all_whom_it_names() {
     assert_eq!(world.take(&Batch { order_events, ..Batch::default() }).await, orders.len());
     let found: Vec<String> = world.server.store.client().query(COUNTED).fetch_all().await.unwrap();
     assert_eq!(found, ["PACKAGING 10050"]);
+}
+
+/// A message that was let go because too many traces meet it, and was named then, is let go once
+/// more when too many orders have it, by who remembers as well.
+#[tokio::test]
+async fn a_message_is_let_go_for_its_links_and_then_for_its_orders() {
+    let mut world = World::start().await;
+    let stitcher = world.stitcher();
+    let writer = Writer::new(world.server.store.clone());
+    let mut said = meets(0..HUB_LINKS_MAX + 1);
+    said.order_traces = vec![naming("Z", "u0000", "", 0)];
+    said.order_events = vec![stage(&message_carrier("1"), "PACKAGING")];
+    let all = format!(" {}", MESSAGE_ORDERS_MAX + 2);
+    for (heard, shown) in [
+        (said, " 1".to_owned()),
+        (have(0..MESSAGE_ORDERS_MAX), format!("PACKAGING {MESSAGE_ORDERS_MAX}")),
+        (have(MESSAGE_ORDERS_MAX..MESSAGE_ORDERS_MAX + 1), all),
+    ] {
+        world.inserts += 1;
+        writer.insert(&heard, &format!("t{}", world.inserts)).await.unwrap();
+        stitcher.stitch(&heard.touched(), Duration::ZERO).await.unwrap();
+        let found: Vec<String> =
+            world.server.store.client().query(COUNTED).fetch_all().await.unwrap();
+        assert_eq!(found.last(), Some(&shown), "{found:?}");
+    }
+    let [before, after] = world.shown(COUNTED).await;
+    assert_eq!(before, after);
+}
+
+/// Orders that have these numbers of partners, by their places.
+fn numbered(orders: impl Iterator<Item = (usize, String)>) -> Batch {
+    let mut batch = Batch::default();
+    for (n, number) in orders {
+        let order = format!("A{n:04}");
+        batch.order_traces.push(naming(&order, "", "", 0));
+        batch.order_aliases.push(OrderAliasRow {
+            alias: number,
+            alias_kind: ALIAS_PARTNER_NUMBER.into(),
+            order_id: order,
+            received_at: now_ms(),
+            ..OrderAliasRow::default()
+        });
+    }
+    batch
+}
+
+/// Each of these orders has a number with the next.
+fn chain(orders: Range<usize>) -> Batch {
+    numbered(orders.flat_map(|n| [(n, format!("N{n}")), (n + 1, format!("N{n}"))]))
+}
+
+const ALONE: &str = "SELECT concat(toString(MergedInto = ''), ' ', toString(count())) FROM orders \
+    FINAL GROUP BY MergedInto = '' ORDER BY 1";
+
+/// However long a chain of numbers is, whoever touches one order derives a few.
+#[tokio::test]
+async fn a_chain_of_numbers_has_an_end() {
+    let mut world = World::start().await;
+    world.take(&chain(0..1_000)).await;
+    assert_eq!(world.shown(ALONE).await, twice(&["1 1001"]));
+    let one = Touched { orders: ["A0500".to_owned()].into(), ..Touched::default() };
+    let derived = world.stitcher().stitch(&one, Duration::ZERO).await.unwrap().orders;
+    assert!((1..100).contains(&derived), "{derived} orders derived for one");
+    // Each has two numbers that forty have: these glue nobody, and lead nowhere.
+    let both = (2_000..4_000)
+        .flat_map(|n| [(n, format!("P{}", n / 40)), (n, format!("Q{}", (n + 20) / 40))]);
+    world.take(&numbered(both)).await;
+    let one = Touched { orders: ["A3000".to_owned()].into(), ..Touched::default() };
+    let derived = world.stitcher().stitch(&one, Duration::ZERO).await.unwrap().orders;
+    assert!((1..100).contains(&derived), "{derived} orders derived for one");
+}
+
+/// Two groups that come to hang together are too many for one, and all of both are let go.
+#[tokio::test]
+async fn two_groups_that_meet_are_let_go_to_the_last() {
+    let mut world = World::start().await;
+    world.take(&chain(0..11)).await;
+    world.take(&chain(20..31)).await;
+    assert_eq!(world.shown(ALONE).await, twice(&["0 22", "1 2"]));
+    world.take(&numbered([(11, "M".to_owned()), (20, "M".to_owned())].into_iter())).await;
+    assert_eq!(world.shown(ALONE).await, twice(&["1 24"]));
 }

@@ -81,7 +81,8 @@ async fn pass_on(client: TcpStream, engine: TcpStream, gate: Arc<Gate>) {
 /// What is heard first, what is heard while the derivation of that is held, and what is shown.
 type Case = (&'static str, &'static str, &'static [&'static str]);
 
-const CASES: [Case; 5] = [
+const CASES: [Case; 6] = [
+    ("stage A CLOSED 60", "stage A PACKAGING 5", &["A PACKAGING; was CLOSED PACKAGING"]),
     ("stage A PACKAGING 60", "stage A CLOSED 5", &["A CLOSED; was PACKAGING CLOSED"]),
     (
         "name A t/1 + link u t/2 + said u CLOSED 5",
@@ -143,4 +144,73 @@ async fn hold_everywhere(server: &Server, case: usize, (first, second, expected)
         assert_eq!(shown(server, &world).await, *expected, "{context}");
     }
     assert!((8..REQUESTS_MAX).contains(&held), "{held} requests of one derivation");
+}
+
+/// Two derivations are held before each of so many of their last requests: there they write, and
+/// count.
+const LAST: usize = 6;
+
+/// Starts a derivation that is held before the request of that number, or ends before it.
+async fn begin(
+    (stitcher, gate): &(Stitcher, Arc<Gate>),
+    touched: order_store::Touched,
+    number: usize,
+) -> tokio::task::JoinHandle<()> {
+    gate.hold(number);
+    let stitcher = stitcher.clone();
+    let deriving = tokio::spawn(async move {
+        stitcher.stitch(&touched, Duration::ZERO).await.unwrap();
+    });
+    while !deriving.is_finished() {
+        let reached = gate.reached.notified();
+        if tokio::time::timeout(Duration::from_millis(5), reached).await.is_ok() {
+            break;
+        }
+    }
+    deriving
+}
+
+/// The older sees that an order has ended, the newer that it goes on: wherever both are held, the
+/// order is counted once.
+#[tokio::test]
+async fn wherever_two_derivations_are_held_an_order_is_counted_once() {
+    let server = Server::start();
+    server.store.migrate(&Lifecycle::default()).await.unwrap();
+    let writer = Writer::new(server.store.clone());
+    let facts = ["stage A CLOSED 60", "stage A PACKAGING 5"];
+    let mut sides = Vec::new();
+    let mut requests = Vec::new();
+    for (index, fact) in facts.into_iter().enumerate() {
+        let (store, gate) = gated(&server).await;
+        let side = (Stitcher::new(store, Default::default()), gate);
+        let heard = batch("U-", fact);
+        writer.insert(&heard, &format!("U-{index}")).await.unwrap();
+        begin(&side, heard.touched(), usize::MAX).await.await.unwrap();
+        requests.push(side.1.seen.load(Ordering::SeqCst));
+        sides.push(side);
+    }
+    let last = |index: usize| requests[index] - LAST..=requests[index];
+    let pairs = last(0).flat_map(|one| last(1).map(move |other| [one, other]));
+    let cases = pairs.flat_map(|held| [[0, 1], [1, 0]].map(|released| (held, released)));
+    let checker = Stitcher::new(server.store.clone(), Default::default());
+    for (number, (held, released)) in cases.enumerate() {
+        let world = format!("P{number:02}-");
+        let mut deriving = Vec::new();
+        for (index, fact) in facts.into_iter().enumerate() {
+            let heard = batch(&world, fact);
+            writer.insert(&heard, &format!("{world}{index}")).await.unwrap();
+            deriving.push(begin(&sides[index], heard.touched(), held[index]).await);
+        }
+        for index in released {
+            sides[index].1.released.send_replace(true);
+            (&mut deriving[index]).await.unwrap();
+        }
+        let context = format!("held before {held:?} of {requests:?}, released as {released:?}");
+        assert_eq!(
+            shown(&server, &world).await,
+            ["A PACKAGING; was CLOSED PACKAGING"],
+            "{context}"
+        );
+        assert_eq!(checker.conservation().await.unwrap().difference, 0, "{context}");
+    }
 }

@@ -2,6 +2,8 @@
 //! the fold and the derived states, with two writers that stitch what they insert.
 
 mod world;
+mod crowds;
+mod lists;
 mod expected;
 
 use std::collections::{BTreeMap, BTreeSet};

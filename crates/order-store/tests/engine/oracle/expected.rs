@@ -9,9 +9,9 @@ use order_model::judgement::{Condition, Judgement, judge};
 use order_model::time::to_millis;
 use order_model::{Lifecycle, OrderState, keys};
 use order_store::Reader;
-use order_store::read::{Board, StageFilter};
 use serde::Deserialize;
 
+use super::lists::compare_lists;
 use super::world::World;
 use crate::server::Server;
 
@@ -380,42 +380,6 @@ pub(super) async fn compare_views(
         );
         if index == *lists_at {
             compare_lists(server, &board, seed).await;
-        }
-    }
-}
-
-/// Every number of the board is as many orders as the list behind it has.
-async fn compare_lists(server: &Server, board: &Board, seed: u64) {
-    let reader = Reader::new(server.store.clone());
-    for stage in &board.stages {
-        for (condition, number) in [
-            (None, stage.total),
-            (Some(Condition::Stuck), stage.stuck),
-            (Some(Condition::Late), stage.late),
-            (Some(Condition::LostInHandover), stage.lost_in_handover),
-            (Some(Condition::Retrying), stage.retrying),
-            (Some(Condition::Abandoned), stage.abandoned),
-            (Some(Condition::NotConfirmed), stage.not_confirmed),
-        ] {
-            let filter = StageFilter { condition };
-            let (mut listed, mut after) = (BTreeSet::new(), None);
-            loop {
-                let name = Some(stage.stage.as_str());
-                let page = reader.stage_orders(name, filter, 20, after, Some(board.as_of)).await;
-                let page = page.unwrap();
-                assert_eq!(page.as_of, board.as_of, "seed {seed}");
-                for order in page.orders {
-                    assert_eq!(order.stage, stage.stage, "seed {seed}");
-                    let id = order.order_id.clone();
-                    assert!(listed.insert(order.order_id), "seed {seed}, {id} is listed twice");
-                }
-                after = page.next;
-                if after.is_none() {
-                    break;
-                }
-            }
-            let context = format!("seed {seed}, {:?} of {}", condition, stage.stage);
-            assert_eq!(listed.len() as u64, number, "{context}: {listed:?}");
         }
     }
 }
