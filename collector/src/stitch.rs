@@ -22,6 +22,8 @@ const CHUNK_GROWTH_STEPS: usize = 50;
 const EMPTIED_POLL: Duration = Duration::from_millis(20);
 /// How often open orders are merged and those that ended long ago let go.
 const TIDY_INTERVAL: Duration = Duration::from_secs(3_600);
+/// How often a long sweep says that it goes on.
+const SPEAKS_EVERY: Duration = Duration::from_secs(5);
 /// How often an idle stitch task says that it is well.
 const IDLE_REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -286,7 +288,9 @@ pub async fn sweep(
         }
         if tidied.elapsed() > TIDY_INTERVAL {
             tidied = Instant::now();
-            if let Err(error) = stitcher.tidy().await {
+            let spoken = state.clone();
+            let tidying = stitcher.tidy();
+            if let Err(error) = speaking(stitcher, &spoken, mailbox, unsent, tidying).await {
                 tracing::warn!(error = log::chain(&error), "open orders not tidied");
             }
         }
@@ -317,23 +321,52 @@ async fn sweep_once(
     if overflowed.is_some() {
         state.begin_again();
     }
-    let progress = || {
-        // An insert in doubt may have been done at any time since its data was answered.
-        let lag = mailbox.lag().max(unsent());
-        let lag_ms = i64::try_from(lag.as_millis()).unwrap_or(i64::MAX);
-        Progress { lag_ms, stopped: false }
-    };
     // Also one whose takeovers fail is there, and has stitched what it says.
     let speaks = state.has_begun() || overflowed.is_some();
     if speaks {
-        stitcher.report(state, progress()).await?;
+        stitcher.report(state, progress(mailbox, unsent)).await?;
     }
-    let stitched = stitcher.sweep(state).await?;
+    let spoken = state.clone();
+    let sweeping = stitcher.sweep(state);
+    let stitched = speaking(stitcher, &spoken, mailbox, unsent, sweeping).await?;
     mailbox.swept(overflowed);
     if !speaks {
-        stitcher.report(state, progress()).await?;
+        stitcher.report(state, progress(mailbox, unsent)).await?;
     }
     Ok(stitched)
+}
+
+fn progress(mailbox: &Mailbox, unsent: &impl Fn() -> Duration) -> Progress {
+    // An insert in doubt may have been done at any time since its data was answered.
+    let lag = mailbox.lag().max(unsent());
+    let lag_ms = i64::try_from(lag.as_millis()).unwrap_or(i64::MAX);
+    Progress { lag_ms, stopped: false }
+}
+
+/// Does that, and says meanwhile that this stitcher is there: the others take one that says nothing
+/// for dead, and would all do its work.
+async fn speaking<T>(
+    stitcher: &Stitcher,
+    spoken: &SweepState,
+    mailbox: &Mailbox,
+    unsent: &impl Fn() -> Duration,
+    doing: impl Future<Output = T>,
+) -> T {
+    let mut doing = std::pin::pin!(doing);
+    loop {
+        tokio::select! {
+            done = &mut doing => return done,
+            () = tokio::time::sleep(SPEAKS_EVERY) => {}
+        }
+        let told = stitcher.report(spoken, progress(mailbox, unsent));
+        let told = tokio::select! {
+            done = &mut doing => return done,
+            told = told => told,
+        };
+        if let Err(error) = told {
+            tracing::debug!(error = log::chain(&error), "not said how far this collector is");
+        }
+    }
 }
 
 fn note_failure(

@@ -204,6 +204,9 @@ async fn metric(stack: &Stack, begins: &str) -> Option<u64> {
     page.lines().find_map(|line| line.strip_prefix(begins.as_str())?.parse().ok())
 }
 
+/// Far longer than it takes to count a failed handshake.
+const COUNTED_WITHIN: Duration = Duration::from_secs(30);
+
 #[tokio::test]
 async fn both_ports_speak_tls_and_nothing_else() {
     let authority = Authority::new();
@@ -224,8 +227,13 @@ async fn both_ports_speak_tls_and_nothing_else() {
         assert!(!String::from_utf8_lossy(&answer).contains("HTTP"), "{answer:?}");
     }
     assert_eq!(before, None);
-    let after = metric(&stack, "tls_handshake_failures_total{reason=\"not_tls\"}").await;
-    assert_eq!(after, Some(2));
+    // The peer hears of it before it is counted.
+    let counted = async {
+        while metric(&stack, "tls_handshake_failures_total{reason=\"not_tls\"}").await != Some(2) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(COUNTED_WITHIN, counted).await.unwrap();
     // The end of the certificate is shown, and lies ahead.
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let expires = metric(&stack, "tls_certificate_expires_timestamp_seconds").await.unwrap();

@@ -165,8 +165,8 @@ fn the_sum_says_what_was_merged_and_when_it_was_checked() {
     assert_eq!(en.balance.checked, "checked at 14:59:40, stitcher lag 350\u{a0}ms");
     assert!(ru.balance.text.contains("на доске 40 (и ещё 2 —"), "{}", ru.balance.text);
     assert!(!en.balance.broken);
-    let said = "Read from a replica, at most 2\u{a0}s behind; none is read that is over 30\u{a0}s \
-        behind";
+    let said = "Read from a replica, at most 2\u{a0}s behind; one over 30\u{a0}s behind \
+        when asked is not read";
     assert_eq!(en.replica.as_deref(), Some(said));
 }
 

@@ -1,11 +1,16 @@
 //! Conservation: what the facts name is what the board counts.
 
+use std::time::Duration;
+
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
 use super::Stitcher;
 use crate::UnixMillis;
 use crate::error::StoreError;
+
+/// Who checks conservation writes it down more often than this.
+const CHECKED_LATELY_MINUTES: u32 = 3;
 
 /// One check. Nothing is lost and nothing counted twice when the difference is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Row, Deserialize)]
@@ -44,6 +49,40 @@ impl Stitcher {
             .fetch_one()
             .await
             .map_err(StoreError::doing("check conservation"))
+    }
+
+    /// Age of the oldest touch that any running stitcher had not derived when it last spoke.
+    ///
+    /// # Errors
+    /// The store could not be reached or refused.
+    pub async fn lag_of_all(&self) -> Result<Duration, StoreError> {
+        let lag_ms: i64 = self
+            .store
+            .client
+            .query("SELECT ifNull(max(LagMs), 0) FROM stitchers FINAL WHERE Stopped = 0")
+            .fetch_one()
+            .await
+            .map_err(StoreError::doing("read how far the stitchers have come"))?;
+        Ok(Duration::from_millis(u64::try_from(lag_ms).unwrap_or(0)))
+    }
+
+    /// Whether this checker is the first, by name, of those that have checked lately.
+    ///
+    /// # Errors
+    /// The store could not be reached or refused.
+    pub async fn checks_first(&self, checker: &str) -> Result<bool, StoreError> {
+        let first: String = self
+            .store
+            .client
+            .query(
+                "SELECT min(Checker) FROM conservation_checks \
+                 WHERE CheckedAt > now64(3, 'UTC') - toIntervalMinute({minutes:UInt32})",
+            )
+            .param("minutes", CHECKED_LATELY_MINUTES)
+            .fetch_one()
+            .await
+            .map_err(StoreError::doing("find who checks conservation"))?;
+        Ok(first.is_empty() || first == checker)
     }
 
     /// Writes a check down, for the board.

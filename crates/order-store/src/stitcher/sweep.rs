@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clickhouse::Row;
 use futures::{StreamExt, stream};
-use order_model::time::NANOS_PER_MILLI;
+use order_model::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
 use serde::{Deserialize, Serialize};
 
 use super::{STITCH_ORDERS_MAX, Stitched, Stitcher};
@@ -27,7 +27,7 @@ const RESTITCHED_AT_ONCE: usize = 3;
 const OUTDATED_MAX: u32 = 20_000;
 /// Rows of ended orders stay in `orders_open` this long: far longer than a derivation may take,
 /// so that no older one can bring an order back; and for as long as rules look at what ended.
-const ENDED_KEPT_SECONDS: u32 = 86_400;
+const ENDED_KEPT_SECONDS: i64 = 86_400;
 
 /// Carriers of one page of a takeover.
 const PAGE_CARRIERS: u32 = 20_000;
@@ -181,10 +181,12 @@ impl Stitcher {
     /// The store could not be reached or refused.
     pub async fn report(&self, state: &SweepState, progress: Progress) -> Result<(), StoreError> {
         let now = self.store_clock().await? / NANOS_PER_MILLI;
+        // Before the first sweep is done, what it goes through is not stitched.
+        let left = state.since.filter(|_| !state.began).unwrap_or(i64::MAX);
         self.record(StitcherRow {
             stitcher: state.name.clone(),
             said_at: now,
-            stitched_until: now - progress.lag_ms,
+            stitched_until: (now - progress.lag_ms).min(left),
             lag_ms: progress.lag_ms,
             stopped: u8::from(progress.stopped),
         })
@@ -228,10 +230,12 @@ impl Stitcher {
     /// # Errors
     /// The store could not be reached, refused, or did not merge.
     pub async fn tidy(&self) -> Result<(), MigrateError> {
+        // Replicas take no mutation that reads a clock.
+        let before = self.store_clock().await? - ENDED_KEPT_SECONDS * NANOS_PER_SECOND;
         let statements = format!(
             "OPTIMIZE TABLE orders_open FINAL SETTINGS optimize_throw_if_noop = 1;\n\
              ALTER TABLE orders_open DELETE WHERE IsOpen = 0 \
-             AND DerivedAt < now64(9) - toIntervalSecond({ENDED_KEPT_SECONDS});"
+             AND DerivedAt < fromUnixTimestamp64Nano(toInt64({before}));"
         );
         for statement in self.store.ddl(&statements)? {
             self.store.run(&statement, false).await?;
