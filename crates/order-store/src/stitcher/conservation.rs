@@ -9,6 +9,14 @@ use super::Stitcher;
 use crate::UnixMillis;
 use crate::error::StoreError;
 
+/// An order that ended long ago is not told to the open ones when it is derived again; a derivation
+/// that was held for as long may have written it there.
+const ENDED_ANNOUNCED: &str = "INSERT INTO orders_open (* EXCEPT (Traces, LinkedTraces, \
+    HistoryStage, HistoryEnteredAt, HistorySource, HistoryAttempt)) \
+    SELECT * EXCEPT (Traces, LinkedTraces, HistoryStage, HistoryEnteredAt, HistorySource, \
+    HistoryAttempt) FROM orders FINAL WHERE IsOpen = 0 \
+    AND OrderId IN (SELECT OrderId FROM orders_open FINAL WHERE IsOpen = 1)";
+
 /// Who checks conservation writes it down more often than this.
 const CHECKED_LATELY_MINUTES: u32 = 3;
 
@@ -104,11 +112,18 @@ impl Stitcher {
         insert.end().await.map_err(doing())
     }
 
-    /// Counts the settled orders of every bucket again: mends counts that differ.
+    /// Counts the settled orders of every bucket again, and tells the open orders which of them have
+    /// ended: mends counts that differ.
     ///
     /// # Errors
     /// The store could not be reached or refused.
     pub async fn recount_all(&self) -> Result<(), StoreError> {
+        self.store
+            .client
+            .query(ENDED_ANNOUNCED)
+            .execute()
+            .await
+            .map_err(StoreError::doing("tell open orders which of them have ended"))?;
         self.recount(&(0..4096).collect()).await
     }
 }

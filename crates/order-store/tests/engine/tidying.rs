@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use order_model::Lifecycle;
-use order_store::Stitcher;
+use order_store::{Stitcher, Writer};
 
+use crate::facts::batch;
 use crate::server::Server;
 
 /// How long a mutation of four rows may take on a busy machine.
@@ -48,4 +49,29 @@ async fn what_ended_goes_with_what_it_replaces_or_stays() {
         assert!(begun.elapsed() < MUTATED_WITHIN, "{:?}", rows(&server).await);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// An order that ended, and of which a row that says otherwise was left among the open ones, is let
+/// go there when the sum is mended.
+#[tokio::test]
+async fn who_has_ended_is_not_open_after_mending() {
+    let server = Server::start();
+    server.store.migrate(&Lifecycle::default()).await.unwrap();
+    let stitcher = Stitcher::new(server.store.clone(), Default::default());
+    let heard = batch("", "stage A CLOSED 5 + stage B PACKAGING 5");
+    Writer::new(server.store.clone()).insert(&heard, "t").await.unwrap();
+    stitcher.stitch(&heard.touched(), Duration::ZERO).await.unwrap();
+    assert_eq!(stitcher.conservation().await.unwrap().difference, 0);
+    run(&server, "ALTER TABLE orders_open DELETE WHERE OrderId = 'A' SETTINGS mutations_sync = 1")
+        .await;
+    run(
+        &server,
+        "INSERT INTO orders_open (OrderId, Stage, IsOpen, DerivedAt) \
+         SELECT 'A', 'PACKAGING', 1, now64(9, 'UTC') - toIntervalDay(1)",
+    )
+    .await;
+    assert_eq!(stitcher.conservation().await.unwrap().difference, -1);
+    stitcher.recount_all().await.unwrap();
+    assert_eq!(stitcher.conservation().await.unwrap().difference, 0);
+    assert!(rows(&server).await.contains(&"A 0".to_owned()));
 }

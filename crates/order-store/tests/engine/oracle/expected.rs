@@ -11,7 +11,7 @@ use order_model::{Lifecycle, OrderState, keys};
 use order_store::Reader;
 use serde::Deserialize;
 
-use super::lists::compare_lists;
+use super::lists::{compare_ages, compare_lists};
 use super::world::World;
 use crate::server::Server;
 
@@ -378,6 +378,7 @@ pub(super) async fn compare_views(
             rows.len() as u64,
             "seed {seed}"
         );
+        compare_ages(server, &board, seed).await;
         if index == *lists_at {
             compare_lists(server, &board, seed).await;
         }
