@@ -20,6 +20,7 @@ use futures::future::try_join_all;
 use order_model::Lifecycle;
 
 pub use conservation::Conservation;
+pub(crate) use conservation::LAG_OF_ALL;
 pub use sweep::{Progress, SweepState};
 
 use crate::connection::Store;

@@ -9,6 +9,7 @@ use super::Reader;
 use super::words::Words;
 use crate::UnixMillis;
 use crate::error::StoreError;
+use crate::stitcher::LAG_OF_ALL;
 
 /// The board at one point in time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -256,9 +257,7 @@ impl Reader {
 
     async fn stitch_lag_ms(&self) -> Result<i64, StoreError> {
         self.store
-            .fetch_one("read how far the stitchers have come", |client| {
-                client.query("SELECT ifNull(max(LagMs), 0) FROM stitchers FINAL WHERE Stopped = 0")
-            })
+            .fetch_one("read how far the stitchers have come", |client| client.query(LAG_OF_ALL))
             .await
     }
 

@@ -17,6 +17,10 @@ const ENDED_ANNOUNCED: &str = "INSERT INTO orders_open (* EXCEPT (Traces, Linked
     HistoryAttempt) FROM orders FINAL WHERE IsOpen = 0 \
     AND OrderId IN (SELECT OrderId FROM orders_open FINAL WHERE IsOpen = 1)";
 
+/// Age of the oldest touch that any running stitcher had not derived when it last spoke.
+pub(crate) const LAG_OF_ALL: &str =
+    "SELECT ifNull(max(LagMs), 0) FROM stitchers FINAL WHERE Stopped = 0";
+
 /// Who checks conservation writes it down more often than this.
 const CHECKED_LATELY_MINUTES: u32 = 3;
 
@@ -67,7 +71,7 @@ impl Stitcher {
         let lag_ms: i64 = self
             .store
             .client
-            .query("SELECT ifNull(max(LagMs), 0) FROM stitchers FINAL WHERE Stopped = 0")
+            .query(LAG_OF_ALL)
             .fetch_one()
             .await
             .map_err(StoreError::doing("read how far the stitchers have come"))?;

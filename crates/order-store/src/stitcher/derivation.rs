@@ -17,6 +17,10 @@ use crate::schema::without_comments;
 /// Ids and carriers after which a portion is full; a single order may have more.
 const PORTION_IDS_MAX: usize = 20_000;
 
+/// Counts of the same buckets in a row. Who reads a state after it was written counts by itself, so
+/// that each more takes another derivation that began before.
+const COUNTS_MAX: usize = 8;
+
 /// Orders with their carriers.
 type Portion = Vec<(Group, BTreeMap<String, Through>)>;
 
@@ -176,7 +180,7 @@ impl Stitcher {
         let ids: Vec<String> = counted.keys().map(|id| (*id).to_owned()).collect();
         let ids: Vec<&String> = ids.iter().collect();
         let mut newer_seen: BTreeSet<(String, i64)> = BTreeSet::new();
-        loop {
+        for _ in 0..COUNTS_MAX {
             self.recount(&buckets).await?;
             // Another wrote above these states meanwhile, and may have looked before this count
             // was there.
@@ -191,6 +195,7 @@ impl Stitcher {
             }
             newer_seen = newer;
         }
+        Ok(())
     }
 
     /// Of these buckets those that were counted since a ticket was taken.
