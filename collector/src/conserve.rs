@@ -11,7 +11,7 @@ use crate::stitch::Mailbox;
 
 /// Pauses between two checks of conservation.
 const CHECK_PAUSE_MIN: Duration = Duration::from_secs(1);
-const CHECK_PAUSE_MAX: Duration = Duration::from_secs(60);
+const CHECK_PAUSE_MAX: Duration = Duration::from_secs(120);
 /// A check that finds what the last one found is written down this often.
 const CHECK_RECORDED_INTERVAL: Duration = Duration::from_secs(30);
 /// A difference that lasts this long while nothing waits is mended.

@@ -177,8 +177,8 @@ pub struct ConnectionSettings {
     /// the same time again is closed.
     #[arg(long, env = "WAYBILL_KEEP_ALIVE", default_value = "30s", value_parser = duration)]
     pub keep_alive: Duration,
-    /// How long a connection may be without a request, whatever pings its peer sends; then it is
-    /// told to go (GOAWAY) and closed.
+    /// How long a connection may be without a request, or its peer take nothing of an answer,
+    /// whatever pings it sends; then it is told to go (GOAWAY) and closed.
     #[arg(long, env = "WAYBILL_IDLE_TIMEOUT", default_value = "5m", value_parser = duration)]
     pub idle_timeout: Duration,
     /// Requests at the same time on one HTTP/2 connection; further ones wait.

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use crate::stack::{Stack, eventually};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
@@ -19,6 +20,8 @@ const ACK: u8 = 1;
 const END: u8 = 5;
 /// `GET /` of `http://x`, by indices of the static table.
 const GET: &[u8] = &[0x82, 0x86, 0x84, 0x41, 1, b'x'];
+/// Settings of a client that never makes room for an answer's body: an initial window of 0.
+const NO_ROOM: &[u8] = &[0, 4, 0, 0, 0, 0];
 /// Longer than anything here may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -27,13 +30,13 @@ fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
     [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
 }
 
-/// A client of HTTP/2 that answers pings, sends its own, and goes only when it is cut off.
-/// Returns the kinds of frames that it heard until then.
-async fn stay_and_ping(address: &str, requests: u8) -> Vec<u8> {
+/// A client of HTTP/2 with these settings that answers pings, sends its own, and goes only when it is
+/// cut off. Returns the kinds of frames that it heard until then.
+async fn stay_and_ping(address: &str, settings: &[u8], requests: u8) -> Vec<u8> {
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut reader, mut writer) = stream.into_split();
     writer.write_all(PREFACE).await.unwrap();
-    writer.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
+    writer.write_all(&frame(SETTINGS, 0, 0, settings)).await.unwrap();
     for index in 0..requests {
         writer.write_all(&frame(HEADERS, END, 2 * index + 1, GET)).await.unwrap();
     }
@@ -79,10 +82,12 @@ async fn who_only_pings_is_told_to_go() {
     let more = ["--keep-alive", "100ms"];
     let stack = Stack::start(&[&flags[..], &more].concat()).await;
     for port in ["otlp-http", "otlp-grpc"] {
-        for requests in [0, 2] {
-            let heard = timeout(PATIENCE, stay_and_ping(stack.collector.address(port), requests));
-            let heard = heard.await.unwrap();
+        for (settings, requests) in [(&[][..], 0), (&[], 2), (NO_ROOM, 2)] {
+            let address = stack.collector.address(port);
+            let heard = timeout(PATIENCE, stay_and_ping(address, settings, requests)).await;
+            let heard = heard.unwrap();
             assert!(heard.contains(&GOAWAY), "{port}: {heard:?}");
+            assert!(settings.is_empty() || !heard.contains(&DATA), "{port}: {heard:?}");
             let answered = heard.iter().filter(|kind| **kind == HEADERS).count();
             assert_eq!(answered, usize::from(requests), "{port}: {heard:?}");
         }

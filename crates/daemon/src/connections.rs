@@ -53,8 +53,8 @@ pub struct Bounds {
     /// How often an HTTP/2 peer is asked whether it is there; one that does not answer within
     /// the same time again is closed.
     pub keep_alive: Duration,
-    /// How long a connection may be without a request, whatever else its peer says (pings, say);
-    /// then it is told to go, and closed.
+    /// How long a connection may be without a request, or its peer take nothing of an answer,
+    /// whatever else it says (pings, say); then it is told to go, and closed.
     pub idle_timeout: Duration,
     /// Requests at the same time on one HTTP/2 connection; further ones wait.
     pub streams_max: u32,
@@ -190,7 +190,7 @@ impl Conversation {
                 ended = connection.as_mut() => return told(ended),
                 () = tokio::time::sleep(LEAVE_TIME_MAX) => {}
             }
-            if !activity.is_busy() {
+            if activity.unused_for() >= LEAVE_TIME_MAX {
                 tracing::debug!("idle connection closed");
                 return;
             }

@@ -14,6 +14,7 @@ mod built_in;
 mod numbers;
 mod sql;
 mod url;
+mod secrets;
 mod free_text;
 mod own;
 mod keys;

@@ -1,7 +1,7 @@
-//! Whether a connection is used: requests in hand, and when the last one ended.
+//! Whether a connection is used: requests in hand, and when a peer last took some of an answer.
 //!
-//! What a peer says beside requests does not count: one that only answers pings, or sends them,
-//! holds a connection for nothing.
+//! What a peer says beside requests does not count: one that only answers pings, or sends them, or
+//! never makes room for its answers, holds a connection for nothing.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep};
 
 /// How long a connection may do nothing.
 #[derive(Debug, Clone, Copy)]
@@ -32,15 +32,16 @@ pub(super) struct Activity(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     began_at: Instant,
-    /// Requests whose answers are not yet sent.
+    /// Requests that have no answer yet, and answers that have nothing to send yet.
     in_hand: AtomicUsize,
     /// Requests that were ever begun.
     begun: AtomicU64,
-    /// When the last one ended, milliseconds since the beginning.
-    ended_at_ms: AtomicU64,
+    /// When the last one was answered, or some of an answer was taken, milliseconds since the
+    /// beginning.
+    used_at_ms: AtomicU64,
 }
 
-/// A request in hand.
+/// A request of which it is not the peer's turn.
 #[derive(Debug)]
 struct InHand(Activity);
 
@@ -51,14 +52,16 @@ impl Activity {
             began_at: Instant::now(),
             in_hand: AtomicUsize::new(0),
             begun: AtomicU64::new(0),
-            ended_at_ms: AtomicU64::new(0),
+            used_at_ms: AtomicU64::new(0),
         }))
     }
 
-    /// Answers a request, which is in hand until the last byte of its answer is taken.
+    /// Answers a request, which is in hand until its answer begins.
     pub(super) async fn answer(self, request: Request, next: Next) -> Response {
-        let in_hand = self.begin();
-        next.run(request).await.map(|body| Body::new(Held { body, _in_hand: in_hand }))
+        let in_hand = self.clone().begin();
+        let answer = next.run(request).await;
+        drop(in_hand);
+        answer.map(|body| Body::new(Taken { body, activity: self, owed: None }))
     }
 
     fn begin(self) -> InHand {
@@ -72,40 +75,53 @@ impl Activity {
         self.0.in_hand.load(Ordering::Acquire) > 0
     }
 
-    /// Returns when no request was in hand for as long as that.
+    /// How long nothing has happened; nothing at all while a request is in hand.
+    pub(super) fn unused_for(&self) -> Duration {
+        if self.is_busy() {
+            return Duration::ZERO;
+        }
+        let used = Duration::from_millis(self.0.used_at_ms.load(Ordering::Acquire));
+        self.0.began_at.elapsed().saturating_sub(used)
+    }
+
+    /// Some of an answer was taken.
+    fn note(&self) {
+        // The age of a connection in milliseconds fits for longer than anything runs.
+        let now_ms = u64::try_from(self.0.began_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.used_at_ms.fetch_max(now_ms, Ordering::AcqRel);
+    }
+
+    /// Returns when no request was in hand, and nothing of an answer taken, for as long as that.
     pub(super) async fn idle(&self, patience: Patience) {
         loop {
             let is_new = self.0.begun.load(Ordering::Acquire) == 0;
             let idle_max = if is_new { patience.silence_max } else { patience.idle_max };
-            let now = Instant::now();
-            let ended = Duration::from_millis(self.0.ended_at_ms.load(Ordering::Acquire));
-            let since = if self.is_busy() { now } else { self.0.began_at + ended };
-            let due = since + idle_max;
-            if now >= due {
+            let left = idle_max.saturating_sub(self.unused_for());
+            if left.is_zero() {
                 return;
             }
-            sleep_until(due).await;
+            sleep(left).await;
         }
     }
 }
 
 impl Drop for InHand {
     fn drop(&mut self) {
-        let shared = &self.0.0;
-        // The age of a connection in milliseconds fits for longer than anything runs.
-        let now_ms = u64::try_from(shared.began_at.elapsed().as_millis()).unwrap_or(u64::MAX);
-        shared.ended_at_ms.fetch_max(now_ms, Ordering::AcqRel);
-        shared.in_hand.fetch_sub(1, Ordering::AcqRel);
+        let Self(activity) = self;
+        activity.note();
+        activity.0.in_hand.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
-/// The body of an answer, whose request is in hand as long as it lives.
-struct Held {
+/// The body of an answer. It is asked for more when the peer has room for it.
+struct Taken {
     body: Body,
-    _in_hand: InHand,
+    activity: Activity,
+    /// The peer has room, and there is nothing to send yet.
+    owed: Option<InHand>,
 }
 
-impl HttpBody for Held {
+impl HttpBody for Taken {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -113,7 +129,15 @@ impl HttpBody for Held {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if frame.is_pending() {
+            let activity = self.activity.clone();
+            self.owed.get_or_insert_with(|| activity.begin());
+        } else {
+            self.owed = None;
+            self.activity.note();
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
@@ -149,15 +173,49 @@ mod tests {
             async move { seconds_until_idle(&activity).await }
         });
         // Longer than any patience, and looked at several times.
-        tokio::time::sleep(Duration::from_secs(44)).await;
+        sleep(Duration::from_secs(44)).await;
         assert!(!waiting.is_finished());
         let other = activity.clone().begin();
         drop(request);
-        tokio::time::sleep(Duration::from_secs(30)).await;
+        sleep(Duration::from_secs(30)).await;
         assert!(!waiting.is_finished());
         drop(other);
         // 74 s of work, and ten without.
         assert_eq!(waiting.await.unwrap(), 84);
         assert!(!activity.is_busy());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_keeps_a_connection_as_long_as_it_is_taken() {
+        let activity = Activity::new();
+        drop(activity.clone().begin());
+        let body = Body::from("one frame");
+        let mut answer = Taken { body, activity: activity.clone(), owed: None };
+        let waiting = tokio::spawn({
+            let activity = activity.clone();
+            async move { seconds_until_idle(&activity).await }
+        });
+        sleep(Duration::from_secs(8)).await;
+        let mut taken = || {
+            let mut context = Context::from_waker(std::task::Waker::noop());
+            Pin::new(&mut answer).poll_frame(&mut context)
+        };
+        assert!(matches!(taken(), Poll::Ready(Some(Ok(_)))));
+        // The end of it is never asked for.
+        assert_eq!(waiting.await.unwrap(), 18);
+        assert_eq!(activity.unused_for(), Duration::from_secs(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_waits_for_more_is_not_idle() {
+        let activity = Activity::new();
+        let body = Body::from_stream(futures::stream::pending::<Result<Bytes, axum::Error>>());
+        let mut answer = Taken { body, activity: activity.clone(), owed: None };
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        assert!(Pin::new(&mut answer).poll_frame(&mut context).is_pending());
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(activity.unused_for(), Duration::ZERO);
+        drop(answer);
+        assert_eq!(seconds_until_idle(&activity).await, 10);
     }
 }

@@ -17,11 +17,13 @@ pub enum BuiltIn {
     Credential,
     /// JSON web tokens.
     Jwt,
+    /// Values whose name says that they are secret.
+    Secret,
 }
 
 impl BuiltIn {
     /// All of them, as the settings call them.
-    pub const NAMES: [(&str, Self); 7] = [
+    pub const NAMES: [(&str, Self); 8] = [
         ("url", Self::Url),
         ("presigned", Self::Presigned),
         ("email", Self::Email),
@@ -29,19 +31,20 @@ impl BuiltIn {
         ("card", Self::Card),
         ("credential", Self::Credential),
         ("jwt", Self::Jwt),
+        ("secret", Self::Secret),
     ];
 
-    const fn bit(self) -> u8 {
+    const fn bit(self) -> u16 {
         1 << self as u8
     }
 }
 
 /// A set of rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Rules(u8);
+pub(super) struct Rules(u16);
 
 impl Rules {
-    pub(super) const ALL: Self = Self(u8::MAX);
+    pub(super) const ALL: Self = Self(u16::MAX);
     /// The rules that know something by its digits alone, and so may take an id for it.
     pub(super) const OF_DIGITS: Self = Self(BuiltIn::Card.bit() | LOCAL_PHONE);
 
@@ -70,7 +73,7 @@ impl Rules {
 }
 
 /// Phones without a `+`: a part of [`BuiltIn::Phone`].
-const LOCAL_PHONE: u8 = 1 << 7;
+const LOCAL_PHONE: u16 = 1 << 15;
 
 /// Digits of a payment card number (ISO/IEC 7812).
 pub(super) const CARD_DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
@@ -128,6 +131,7 @@ impl Rules {
             (BuiltIn::Card.bit(), digits >= *CARD_DIGITS.start()),
             (BuiltIn::Credential.bit(), is(SPACE)),
             (BuiltIn::Jwt.bit(), is(CAPITAL_J)),
+            (BuiltIn::Secret.bit(), is(EQUALS) || is(COLON)),
         ] {
             found |= if may { rule } else { 0 };
         }
@@ -155,6 +159,8 @@ mod tests {
             ("4222222222222", BuiltIn::Card),
             ("Bearer x", BuiltIn::Credential),
             ("eyJ.", BuiltIn::Jwt),
+            ("pwd=x", BuiltIn::Secret),
+            ("pwd: x", BuiltIn::Secret),
         ] {
             assert!(Rules::ALL.that_may_find(text.as_bytes()).has(rule), "{text}");
             let others = Rules::ALL.without(Rules::only(rule));

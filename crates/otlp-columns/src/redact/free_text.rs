@@ -1,14 +1,15 @@
 //! Free text without what gives a person or a secret away: e-mail addresses, phones, card
-//! numbers, tokens, and what URLs carry besides their place.
+//! numbers, tokens, secrets with a name, and what URLs carry besides their place.
 //!
 //! One pass, in time that grows with the length of the text; a text without a character that could
 //! begin or hold such a thing is only searched for that character.
 
-use memchr::{memchr, memchr_iter, memmem};
+use memchr::{memchr, memchr_iter, memchr2_iter, memmem};
 
 use super::REDACTED;
 use super::built_in::{BuiltIn, Rules};
 use super::numbers::{card, is_word, local_phone, phone};
+use super::secrets::{name_before, secret};
 use super::url::cut_urls_within;
 
 /// Bytes looked at for the local part of an e-mail address (RFC 5321 has 64).
@@ -76,6 +77,9 @@ fn worth_a_walk(bytes: &[u8], rules: Rules) -> Rules {
     keep(BuiltIn::Credential, &|| memchr_iter(b' ', bytes).any(|at| ends_scheme(&bytes[..=at])));
     keep(BuiltIn::Jwt, &|| memmem::find(bytes, b"eyJ").is_some());
     keep(BuiltIn::Presigned, &|| memchr_iter(b'=', bytes).any(|at| presigned_bytes(bytes, at) > 0));
+    keep(BuiltIn::Secret, &|| {
+        memchr2_iter(b'=', b':', bytes).any(|at| name_before(&bytes[..at]).is_some())
+    });
     worth
 }
 
@@ -100,7 +104,12 @@ fn found_at(bytes: &[u8], (from, at): (usize, usize), rules: Rules) -> Option<(u
         b'2'..=b'6' if rules.has(BuiltIn::Card) => card(bytes, at),
         b'b' | b'B' if rules.has(BuiltIn::Credential) => credential(bytes, at),
         b'e' if rules.has(BuiltIn::Jwt) => jwt(bytes, at),
-        b'=' if rules.has(BuiltIn::Presigned) => presigned(bytes, from, at),
+        b'=' | b':' => {
+            let presigned = || presigned(bytes, from, at).filter(|_| bytes[at] == b'=');
+            let presigned = rules.has(BuiltIn::Presigned).then(presigned).flatten();
+            presigned
+                .or_else(|| rules.has(BuiltIn::Secret).then(|| secret(bytes, from, at)).flatten())
+        }
         _ => None,
     }
 }
@@ -249,6 +258,7 @@ mod tests {
             (BuiltIn::Card, "4111 1111 1111 1111"),
             (BuiltIn::Credential, "Bearer x"),
             (BuiltIn::Jwt, "eyJhbGciOi.eyJzdWIi.sig"),
+            (BuiltIn::Secret, "pwd=x"),
         ] {
             assert!(super::scrub(text, Rules::only(rule)).is_some(), "{text}");
             assert_eq!(super::scrub(text, Rules::ALL.without(Rules::only(rule))), None, "{text}");

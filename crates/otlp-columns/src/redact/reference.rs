@@ -95,6 +95,10 @@ fn text() -> impl Strategy<Value = String> {
             "X-Amz-Signature",
             ".x",
             "я",
+            "token",
+            "pwd=",
+            "password",
+            ": ",
         ])
         .prop_map(str::to_owned),
         "[a-z0-9A-Z ]{1,3}",
