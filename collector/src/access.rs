@@ -8,6 +8,7 @@ pub mod metrics;
 pub mod settings;
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ use crate::rates::{Bucket, Buckets, KEYS_MAX, Rate};
 const NAMED_MAX: usize = 3;
 /// Characters of each.
 const NAMED_CHARS_MAX: usize = 80;
+/// Bytes of a service's name by which its rate is remembered.
+const SERVICE_KEY_BYTES_MAX: usize = 200;
 
 /// Why a request may not come in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -281,8 +284,8 @@ impl Grant {
         self.known.as_ref().map(|known| known.source.name.as_str())
     }
 
-    /// Charges for a body that arrived.
-    pub fn body_arrived(&self, bytes: usize) {
+    /// Charges for bytes of a body as they arrive.
+    pub fn bytes_arrived(&self, bytes: usize) {
         let Some(known) = &self.known else { return };
         self.access.shared.metrics.bytes(&known.source.name, bytes as u64);
         // What was announced was charged for; more than that does not arrive.
@@ -387,7 +390,7 @@ impl Grant {
             *costs.entry(&share.service).or_default() += share.items;
         }
         let costs: Vec<(String, u64)> =
-            costs.iter().map(|(service, cost)| (format!("{source}\0{service}"), *cost)).collect();
+            costs.iter().map(|(service, cost)| (rate_key(source, service), *cost)).collect();
         let mut buckets = buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = buckets.take_all(&costs, Instant::now());
         let keys = i64::try_from(buckets.keys()).unwrap_or(i64::MAX);
@@ -404,6 +407,17 @@ impl Grant {
             self.access.shared.metrics.request(source, outcome);
         }
     }
+}
+
+/// The key of a service's rate: of a long name its beginning and its hash.
+fn rate_key(source: &str, service: &str) -> String {
+    let begin = &service[..service.floor_char_boundary(SERVICE_KEY_BYTES_MAX)];
+    if begin.len() == service.len() {
+        return format!("{source}\0{service}");
+    }
+    let mut hasher = DefaultHasher::new();
+    service.hash(&mut hasher);
+    format!("{source}\0{begin}#{:016x}", hasher.finish())
 }
 
 /// Names what was left out of a request in the answer to its sender.

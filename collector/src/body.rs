@@ -8,7 +8,9 @@ use http::header::{EXPECT, HeaderMap};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
 
+use crate::access::Grant;
 use crate::intake::{Intake, Refusal, Reservation};
+use crate::shares::Sender;
 
 /// Bytes of a refused body that are still read and thrown away, so that the sender hears the
 /// refusal instead of a broken connection; past it the connection is cut.
@@ -28,18 +30,20 @@ pub struct BodyLimits {
     pub read_timeout: Duration,
 }
 
-/// Reads a body; its bytes are held in `held`.
+/// Reads a body; its bytes are held in `held`, and charged for as they arrive: a sender that breaks off
+/// has sent them, too.
 ///
 /// # Errors
-/// [`Refusal::TooLarge`], [`Refusal::Busy`], [`Refusal::Slow`]. What is left of the body was
+/// [`Refusal::TooLarge`], [`Refusal::Busy`], [`Refusal::Share`], [`Refusal::Slow`]. What is left of the body was
 /// thrown away.
 pub async fn read(
     mut body: Body,
     limits: BodyLimits,
     held: &mut Reservation,
+    grant: &Grant,
 ) -> Result<Bytes, Refusal> {
     let deadline = Instant::now() + limits.read_timeout;
-    let read = timeout_at(deadline, collect(&mut body, limits.bytes_max, held)).await;
+    let read = timeout_at(deadline, collect(&mut body, limits.bytes_max, held, grant)).await;
     let refusal = match read {
         Ok(Ok(bytes)) => return Ok(bytes),
         Ok(Err(refusal)) => refusal,
@@ -53,8 +57,12 @@ pub async fn read(
 ///
 /// # Errors
 /// As [`Intake::begin`].
-pub async fn begin(intake: &Intake, body: Body) -> Result<(Reservation, Body), Refusal> {
-    match intake.begin() {
+pub async fn begin(
+    intake: &Intake,
+    sender: Sender,
+    body: Body,
+) -> Result<(Reservation, Body), Refusal> {
+    match intake.begin(sender) {
         Ok(held) => Ok((held, body)),
         Err(refusal) => {
             discard_within(body, intake.settings().body_read_timeout).await;
@@ -89,6 +97,7 @@ async fn collect(
     body: &mut Body,
     bytes_max: usize,
     held: &mut Reservation,
+    grant: &Grant,
 ) -> Result<Bytes, Refusal> {
     let too_large = || {
         let text = format!("the body is larger than {bytes_max} bytes; send smaller batches");
@@ -104,6 +113,7 @@ async fn collect(
         // A sender that breaks off gets no answer in any case.
         let Ok(frame) = frame else { return Err(Refusal::Slow) };
         let Ok(data) = frame.into_data() else { continue };
+        grant.bytes_arrived(data.len());
         if first.len().max(rest.len()) + data.len() > bytes_max {
             return Err(too_large());
         }

@@ -21,6 +21,8 @@ const MENDED_AFTER_IDLE: Duration = Duration::from_secs(15);
 const MENDED_AFTER: Duration = Duration::from_secs(3_600);
 /// A stitcher that lags no further keeps up.
 const KEEPS_UP_LAG: Duration = Duration::from_secs(60);
+/// How long a difference is left to the collector that mends, before it is asked again who that is.
+const LEFT_TO_OTHERS: Duration = Duration::from_secs(60);
 /// Mending goes through all orders: the pause after it is at least this, and so many times as long
 /// as it took.
 const MENDING_PAUSE: Duration = Duration::from_secs(600);
@@ -53,8 +55,10 @@ pub async fn run(mailbox: &Mailbox, stitcher: &Stitcher, metrics: &CollectorMetr
                     // One of all collectors does it.
                     if stitcher.checks_first(&checker).await.unwrap_or(false) {
                         mend(stitcher, found, lag).await;
+                        patience.begin_again(begun, Instant::now());
+                    } else {
+                        patience.leave(Instant::now());
                     }
-                    patience.begin_again(begun, Instant::now());
                 }
             }
             Err(error) => {
@@ -97,6 +101,11 @@ impl Patience {
         };
         let lasts = idle > MENDED_AFTER_IDLE || differed > MENDED_AFTER;
         lasts && self.not_before.is_none_or(|at| now >= at)
+    }
+
+    /// Another is to mend it; whether it is still there is asked again soon.
+    fn leave(&mut self, now: Instant) {
+        *self = Self { not_before: now.checked_add(LEFT_TO_OTHERS), ..Self::default() };
     }
 
     fn begin_again(&mut self, begun: Instant, ended: Instant) {
@@ -172,5 +181,8 @@ mod tests {
         assert!(!patience.ends(1, Duration::ZERO, at(100)));
         assert!(!patience.ends(1, Duration::ZERO, at(60 + 20 * 60 - 1)));
         assert!(patience.ends(1, Duration::ZERO, at(60 + 20 * 60)));
+        patience.leave(at(2_000));
+        assert!(!patience.ends(1, Duration::ZERO, at(2_040)));
+        assert!(patience.ends(1, Duration::ZERO, at(2_060)));
     }
 }

@@ -2,12 +2,14 @@
 
 use axum::body::Body;
 use axum::extract::FromRef;
+use daemon::connections::PeerAddress;
 use daemon::tls::PeerNames;
 use http::request::Parts;
 
 use crate::access::{Access, Denied, Grant};
 use crate::body;
 use crate::intake::{Intake, Refusal, Reservation};
+use crate::shares::Sender;
 
 /// Bytes of a stranger's body that are still read and thrown away, so that it hears why it was
 /// refused; past it the connection is cut.
@@ -57,7 +59,16 @@ impl Entrance {
     ///
     /// # Errors
     /// As [`Intake::begin`].
-    pub async fn begin(&self, http_body: Body) -> Result<(Reservation, Body), Refusal> {
-        body::begin(&self.intake, http_body).await
+    pub async fn begin(
+        &self,
+        head: &Parts,
+        grant: &Grant,
+        http_body: Body,
+    ) -> Result<(Reservation, Body), Refusal> {
+        let sender = match grant.source() {
+            Some(name) => Sender::Source(name.to_owned()),
+            None => Sender::Address(head.extensions.get().map(|PeerAddress(address)| *address)),
+        };
+        body::begin(&self.intake, sender, http_body).await
     }
 }

@@ -90,12 +90,12 @@ async fn export(entrance: &Entrance, signal: Signal, request: Request<HttpBody>)
         }
     };
     let taken = async {
-        let (mut held, http_body) = entrance.begin(http_body).await?;
+        let (mut held, http_body) = entrance.begin(&head, &grant, http_body).await?;
         let limits = BodyLimits {
             bytes_max: intake.settings().body_bytes_max + PREFIX_BYTES,
             read_timeout: intake.settings().body_read_timeout,
         };
-        let frame = body::read(http_body, limits, &mut held).await?;
+        let frame = body::read(http_body, limits, &mut held, &grant).await?;
         let body = read_frame(frame, coding)?;
         intake.take(signal, Transport::Grpc, body, held, &grant).await
     }
@@ -154,9 +154,10 @@ fn success(signal: Signal, rejected: &Rejected) -> Response {
 fn refuse(intake: &Intake, refusal: &Refusal) -> Response {
     let code = match refusal {
         Refusal::Bad(_) => Code::InvalidArgument,
-        Refusal::TooLarge(_) | Refusal::Busy | Refusal::Denied(Denied::OverRate { .. }) => {
-            Code::ResourceExhausted
-        }
+        Refusal::TooLarge(_)
+        | Refusal::Busy
+        | Refusal::Share
+        | Refusal::Denied(Denied::OverRate { .. }) => Code::ResourceExhausted,
         Refusal::Slow => Code::DeadlineExceeded,
         Refusal::Full | Refusal::Unavailable => Code::Unavailable,
         Refusal::Internal => Code::Internal,

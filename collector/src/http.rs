@@ -95,7 +95,7 @@ async fn export(entrance: &Entrance, signal: Signal, request: Request<HttpBody>)
         }
     };
     let taken = async {
-        let (mut held, http_body) = entrance.begin(http_body).await?;
+        let (mut held, http_body) = entrance.begin(&head, &grant, http_body).await?;
         let bytes_max = intake.settings().body_bytes_max;
         if body::waits_for_permission(&head.headers)
             && content_length(&head.headers).is_some_and(|length| length > bytes_max as u64)
@@ -104,7 +104,7 @@ async fn export(entrance: &Entrance, signal: Signal, request: Request<HttpBody>)
             return Err(Refusal::TooLarge(text));
         }
         let limits = BodyLimits { bytes_max, read_timeout };
-        let bytes = body::read(http_body, limits, &mut held).await?;
+        let bytes = body::read(http_body, limits, &mut held, &grant).await?;
         let body = Body { bytes, coding, encoding: media.encoding() };
         intake.take(signal, Transport::Http, body, held, &grant).await
     }
@@ -200,7 +200,7 @@ fn refuse(intake: &Intake, media: Media, refusal: &Refusal) -> Response {
     let (status, code) = match refusal {
         Refusal::Bad(_) => (StatusCode::BAD_REQUEST, Code::InvalidArgument),
         Refusal::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted),
-        Refusal::Busy => (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted),
+        Refusal::Busy | Refusal::Share => (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted),
         // 408 is not among what OTLP clients repeat, and a slow network may be faster next time.
         Refusal::Full | Refusal::Unavailable | Refusal::Slow => {
             (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)

@@ -14,6 +14,7 @@ use crate::access::{self, Denied, Grant};
 use crate::journal::RECORD_BYTES;
 use crate::metrics::{CollectorMetrics, Transport, Unserved};
 use crate::settings::IntakeSettings;
+use crate::shares::{Sender, Share, Shares};
 
 /// Plain bodies up to this are decoded where they arrive; others on a thread for blocking work.
 const DECODE_INLINE_BYTES_MAX: usize = 16 << 10;
@@ -38,6 +39,7 @@ struct Shared {
     journal: OnceLock<Journal>,
     requests: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
+    shares: Shares,
     /// One body per core is uncompressed and decoded at a time, so that the memory this takes
     /// is bounded by the limits of as many bodies.
     decoders: Arc<Semaphore>,
@@ -54,6 +56,8 @@ pub enum Refusal {
     Slow,
     /// Too much is in flight; come again.
     Busy,
+    /// Its sender has too much in flight; come again.
+    Share,
     /// The journal is full: the store has not taken what waits; come again.
     Full,
     /// The journal is not open yet, or no more; come again.
@@ -70,6 +74,7 @@ pub struct Reservation {
     request: OwnedSemaphorePermit,
     bytes: OwnedSemaphorePermit,
     pool: Arc<Semaphore>,
+    share: Share,
 }
 
 /// A request as the journal takes it.
@@ -98,7 +103,9 @@ impl Intake {
     #[must_use]
     pub fn new(mapper: Mapper, settings: IntakeSettings, metrics: CollectorMetrics) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let (requests_max, bytes_max) = settings.share();
         let shared = Shared {
+            shares: Shares::new(requests_max, bytes_max),
             requests: Arc::new(Semaphore::new(settings.in_flight_requests_max)),
             bytes: Arc::new(Semaphore::new(settings.in_flight_bytes_max)),
             decoders: Arc::new(Semaphore::new(cores)),
@@ -123,19 +130,20 @@ impl Intake {
         &self.shared.settings
     }
 
-    /// Begins a request, before its body is read.
+    /// Begins a request of that sender, before its body is read.
     ///
     /// # Errors
     /// [`Refusal::Unavailable`] before the journal is open, [`Refusal::Full`] when it has no room,
-    /// [`Refusal::Busy`] at the bound.
-    pub fn begin(&self) -> Result<Reservation, Refusal> {
+    /// [`Refusal::Busy`] at the bound, [`Refusal::Share`] at that of the sender.
+    pub fn begin(&self, sender: Sender) -> Result<Reservation, Refusal> {
         // Beyond the capacity most requests end here, before anything is spent on them.
         if self.journal()?.is_full() {
             return Err(Refusal::Full);
         }
+        let share = self.shared.shares.begin(sender).ok_or(Refusal::Share)?;
         let request = try_take(&self.shared.requests, 1)?;
         let bytes = try_take(&self.shared.bytes, 0)?;
-        Ok(Reservation { request, bytes, pool: Arc::clone(&self.shared.bytes) })
+        Ok(Reservation { request, bytes, pool: Arc::clone(&self.shared.bytes), share })
     }
 
     fn journal(&self) -> Result<&Journal, Refusal> {
@@ -156,15 +164,16 @@ impl Intake {
         grant: &Grant,
     ) -> Result<Rejected, Refusal> {
         let metrics = &self.shared.metrics;
-        grant.body_arrived(body.bytes.len());
         metrics.body(signal, transport, body.bytes.len());
         let Written { records, bytes: more, named, rejected, tally } =
             self.write(signal, transport, body, grant.clone()).await?;
         if records.is_empty() {
             return Ok(rejected);
         }
-        let Reservation { request: _request, bytes, pool } = held;
+        let Reservation { request: _request, bytes, pool, mut share } = held;
         drop(bytes);
+        // What it sends is its own; what becomes of it waits for the disk alone.
+        share.release_bytes();
         let _bytes = try_take(&pool, more)?;
         self.show_in_flight();
         let journal = self.journal()?;
@@ -259,8 +268,11 @@ impl Reservation {
     /// Holds `more` bytes in addition.
     ///
     /// # Errors
-    /// [`Refusal::Busy`] at the bound.
+    /// [`Refusal::Busy`] at the bound, [`Refusal::Share`] at that of the sender.
     pub fn grow(&mut self, more: usize) -> Result<(), Refusal> {
+        if !self.share.grow(more) {
+            return Err(Refusal::Share);
+        }
         self.bytes.merge(try_take(&self.pool, more)?);
         Ok(())
     }
@@ -275,6 +287,7 @@ impl Refusal {
             Self::TooLarge(_) => "too_large",
             Self::Slow => "slow",
             Self::Busy => "busy",
+            Self::Share => "share",
             Self::Full => "full",
             Self::Unavailable => "unavailable",
             Self::Internal => "internal",
@@ -289,6 +302,7 @@ impl Refusal {
             Self::Bad(text) | Self::TooLarge(text) => text,
             Self::Slow => "the body did not arrive in time",
             Self::Busy => "too many requests are in flight; come again later",
+            Self::Share => "too many requests of yours are in flight; come again later",
             Self::Full => {
                 "the journal is full, the store does not take what waits; come again later"
             }
@@ -302,7 +316,9 @@ impl Refusal {
     #[must_use]
     pub fn retry_after(&self, settings: &IntakeSettings) -> Option<Duration> {
         match self {
-            Self::Busy | Self::Full | Self::Unavailable | Self::Slow => Some(settings.retry_after),
+            Self::Busy | Self::Share | Self::Full | Self::Unavailable | Self::Slow => {
+                Some(settings.retry_after)
+            }
             Self::Denied(denied) => denied.retry_after(),
             Self::Bad(_) | Self::TooLarge(_) | Self::Internal => None,
         }

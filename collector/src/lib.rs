@@ -9,6 +9,7 @@
 pub mod schema_command;
 pub mod set_aside;
 pub mod rates;
+pub mod shares;
 pub mod access;
 pub mod token_command;
 pub mod hygiene;

@@ -93,6 +93,9 @@ pub enum Command {
 /// No count and no number of bytes in memory is larger: above it a bound bounds nothing.
 const COUNT_MAX: usize = u32::MAX as usize;
 
+/// What may stand before a body: the length of a gRPC message.
+const PREFIX_BYTES_MAX: usize = 64;
+
 /// What `collector restitch` takes.
 #[derive(Debug, Clone, Args)]
 pub struct RestitchArgs {
@@ -117,6 +120,11 @@ pub struct IntakeSettings {
     /// Requests not yet answered; past it requests are told to come again.
     #[arg(long, env = "WAYBILL_IN_FLIGHT_REQUESTS_MAX", default_value_t = 4_096)]
     pub in_flight_requests_max: usize,
+    /// How much of both one source may have, percent; where nobody is asked for a token, one address.
+    /// A whole body always fits. Past it this sender alone is told to come again. 100: no share.
+    #[arg(long, env = "WAYBILL_IN_FLIGHT_SHARE_PERCENT", default_value_t = 50,
+          value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub in_flight_share_percent: u8,
     /// How long one body may take to arrive; a slower one is refused (503, `DEADLINE_EXCEEDED`)
     /// and may come again.
     #[arg(long, env = "WAYBILL_BODY_READ_TIMEOUT", default_value = "30s", value_parser = duration)]
@@ -124,6 +132,17 @@ pub struct IntakeSettings {
     /// What a refused sender is asked to wait before it tries again.
     #[arg(long, env = "WAYBILL_RETRY_AFTER", default_value = "2s", value_parser = duration)]
     pub retry_after: Duration,
+}
+
+impl IntakeSettings {
+    /// Requests and bytes of bodies that one sender may have in flight; a whole body, with the few bytes
+    /// before it, always fits.
+    #[must_use]
+    pub fn share(&self) -> (usize, usize) {
+        let of = |all: usize| all.saturating_mul(usize::from(self.in_flight_share_percent)) / 100;
+        let body_bytes = self.body_bytes_max.saturating_add(PREFIX_BYTES_MAX);
+        (of(self.in_flight_requests_max).max(1), of(self.in_flight_bytes_max).max(body_bytes))
+    }
 }
 
 /// Bounds on inserts.

@@ -44,8 +44,10 @@ struct Pending {
     since: Option<Instant>,
     /// The same of what is being derived.
     deriving_since: Option<Instant>,
-    /// The same of what did not fit and is left to a sweep.
+    /// The same of what did not fit and is left to the next sweep.
     overflowed_since: Option<Instant>,
+    /// The same of what the sweep under way looks for. It may be past what overflows meanwhile.
+    sweeping_since: Option<Instant>,
     closed: bool,
 }
 
@@ -112,7 +114,7 @@ impl Mailbox {
     pub fn lag(&self) -> Duration {
         let pending = self.lock();
         let oldest = earliest(pending.since, pending.deriving_since);
-        let oldest = earliest(oldest, pending.overflowed_since);
+        let oldest = earliest(oldest, pending.left_to_sweeps());
         let lag = oldest.map_or(Duration::ZERO, |since| since.elapsed());
         self.metrics.stitch_lag_seconds.set(lag.as_secs_f64());
         lag
@@ -158,17 +160,31 @@ impl Mailbox {
         pending.closed && pending.deriving_since.is_none() && pending.touched.is_empty()
     }
 
-    /// The time from which a sweep must look, because something did not fit; it stays until
-    /// [`Mailbox::swept`] says that it was found.
-    fn overflowed_since(&self) -> Option<Instant> {
-        self.lock().overflowed_since
+    /// A sweep begins: whether something did not fit, for which it must look. What overflows from
+    /// now on is the next one's.
+    fn sweeps(&self) -> bool {
+        let mut pending = self.lock();
+        pending.sweeping_since = pending.left_to_sweeps();
+        pending.overflowed_since = None;
+        pending.sweeping_since.is_some()
     }
 
-    fn swept(&self, since: Option<Instant>) {
+    /// The sweep is over; one that failed leaves what it looked for to the next.
+    fn swept(&self, has_found_all: bool) {
         let mut pending = self.lock();
-        if pending.overflowed_since == since {
-            pending.overflowed_since = None;
-        }
+        let sought = pending.sweeping_since.take().filter(|_| !has_found_all);
+        pending.overflowed_since = earliest(pending.overflowed_since, sought);
+    }
+
+    /// Whether something did not fit and was not found yet.
+    fn leaves_to_sweeps(&self) -> bool {
+        self.lock().left_to_sweeps().is_some()
+    }
+}
+
+impl Pending {
+    fn left_to_sweeps(&self) -> Option<Instant> {
+        earliest(self.overflowed_since, self.sweeping_since)
     }
 }
 
@@ -301,8 +317,9 @@ pub async fn sweep(
         }
     }
     mailbox.emptied().await;
-    // What is in doubt is another's to find: it begins where this one was last said to be.
-    if unsent() > Duration::ZERO {
+    // What is in doubt, or did not fit, is another's to find: it begins where this one was last said
+    // to be.
+    if unsent() > Duration::ZERO || mailbox.leaves_to_sweeps() {
         return;
     }
     let last = Progress { lag_ms: 0, stopped: true };
@@ -317,19 +334,23 @@ async fn sweep_once(
     stitcher: &Stitcher,
     state: &mut SweepState,
 ) -> Result<Stitched, StoreError> {
-    let overflowed = mailbox.overflowed_since();
-    if overflowed.is_some() {
+    let has_overflowed = mailbox.sweeps();
+    if has_overflowed {
         state.begin_again();
     }
     // Also one whose takeovers fail is there, and has stitched what it says.
-    let speaks = state.has_begun() || overflowed.is_some();
-    if speaks {
-        stitcher.report(state, progress(mailbox, unsent)).await?;
-    }
-    let spoken = state.clone();
-    let sweeping = stitcher.sweep(state);
-    let stitched = speaking(stitcher, &spoken, mailbox, unsent, sweeping).await?;
-    mailbox.swept(overflowed);
+    let speaks = state.has_begun() || has_overflowed;
+    let sweeping = async {
+        if speaks {
+            stitcher.report(state, progress(mailbox, unsent)).await?;
+        }
+        let spoken = state.clone();
+        let sweeping = stitcher.sweep(state);
+        speaking(stitcher, &spoken, mailbox, unsent, sweeping).await
+    };
+    let swept = sweeping.await;
+    mailbox.swept(swept.is_ok());
+    let stitched = swept?;
     if !speaks {
         stitcher.report(state, progress(mailbox, unsent)).await?;
     }
@@ -424,5 +445,27 @@ mod tests {
         assert!(matches!(mailbox.next(9), Next::Wait));
         assert_eq!(mailbox.metrics.stitch_overflows.get(), 1);
         mailbox.overflowed.notified().await;
+    }
+
+    /// A sweep goes through the orders by name: what overflows while it does may lie behind it.
+    #[test]
+    fn what_overflows_during_a_sweep_is_left_to_the_next() {
+        let mailbox = mailbox(2);
+        let overflow = || mailbox.put(touched(&["a", "b", "c"], &[]));
+        assert!(!mailbox.sweeps());
+        mailbox.swept(true);
+        overflow();
+        assert!(mailbox.sweeps());
+        overflow();
+        mailbox.swept(true);
+        assert!(mailbox.lag() > Duration::ZERO && mailbox.leaves_to_sweeps());
+        // One that fails has found nothing.
+        assert!(mailbox.sweeps());
+        mailbox.swept(false);
+        assert!(mailbox.leaves_to_sweeps());
+        assert!(mailbox.sweeps());
+        assert!(mailbox.leaves_to_sweeps(), "not found yet");
+        mailbox.swept(true);
+        assert!(!mailbox.leaves_to_sweeps() && mailbox.lag().is_zero());
     }
 }

@@ -112,11 +112,11 @@ fn bytes_are_charged_for_once() {
     // Far more than a body may be: it will be refused, and is no reason to shut its source out.
     assert!(admit(&access, &announce("9999999999")).is_ok());
     let grant = admit(&access, &announce("600")).unwrap();
-    grant.body_arrived(600);
+    grant.bytes_arrived(600);
     // Not announced: charged for when it is here.
     let grant = admit(&access, &announce("300")[..1]).unwrap();
-    grant.body_arrived(300);
+    grant.bytes_arrived(300);
     let grant = admit(&access, &announce("300")[..1]).unwrap();
-    grant.body_arrived(100);
+    grant.bytes_arrived(100);
     assert!(matches!(admit(&access, &announce("1")), Err(Denied::OverRate { .. })));
 }

@@ -14,6 +14,8 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use prost::Message;
 use reqwest::Response;
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tonic_types::StatusExt;
 
 use crate::http::post;
@@ -263,6 +265,59 @@ async fn a_flood_of_one_source_leaves_the_others_answered() {
     });
     assert_eq!(limited, Some(refused + 2));
     assert!(!metrics.contains("{source=\"mes\",reason=\"rate_limited\"}"), "{metrics}");
+}
+
+/// Begins a request and never ends it.
+async fn stall(stack: &Stack, token: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(stack.collector.address("otlp-http")).await.unwrap();
+    let head = format!(
+        "POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: {PROTOBUF}\r\n\
+         Authorization: Bearer {token}\r\nTransfer-Encoding: chunked\r\n\r\n8000\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&[0; 0x8000]).await.unwrap();
+    stream
+}
+
+/// Whether a small request of that source is refused, in such words.
+async fn is_refused(stack: &Stack, token: &str, why: &str) -> bool {
+    let answer = send(stack, Some(&format!("Bearer {token}")), body("any", 1)).await;
+    answer.status() == 429 && status_of(answer).await.message.contains(why)
+}
+
+#[tokio::test]
+async fn a_source_that_stalls_holds_its_own_share() {
+    let (flood, flood_token) = source("flood", "");
+    let (good, good_token) = source("good", "");
+    let tokens = Tokens::new(&format!("{flood}{good}"));
+    let stack = tokens.stack(&["--in-flight-requests-max", "8"]).await;
+    let mut stalled = Vec::new();
+    let why = "too many requests of yours are in flight";
+    while !is_refused(&stack, &flood_token, why).await {
+        assert!(stalled.len() < 100, "it has no share");
+        stalled.push(stall(&stack, &flood_token).await);
+    }
+    for id in 0..4 {
+        assert_eq!(send_as(&stack, &good_token, body("good", 1_000 + id)).await, 200);
+    }
+    assert!(stack.metrics().await.contains("reason=\"share\"}"));
+    drop(stalled);
+    eventually("it has nothing in flight", async || {
+        send_as(&stack, &flood_token, body("flood", 1)).await == 200
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_breaks_off_has_sent_it_all_the_same() {
+    let (stanza, token) = source("shop", "bytes_per_second = 1000\nburst = \"1s\"");
+    let tokens = Tokens::new(&stanza);
+    let stack = tokens.stack(&[]).await;
+    drop(stall(&stack, &token).await);
+    eventually("it is over its rate", async || {
+        is_refused(&stack, &token, "1000 bytes per second").await
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -69,6 +69,36 @@ async fn the_sweep_finds_what_a_killed_collector_left() {
     becomes(&stack, "C-3", "SUBMITTED").await;
 }
 
+/// What is touched while a sweep goes through the orders, and what a stop leaves, is found, too.
+#[tokio::test]
+async fn what_does_not_fit_into_the_list_is_found_by_sweeps() {
+    const ORDERS: usize = 40;
+    let flags = ["--stitch-pending-max", "2", "--sweep-interval", "1h"];
+    let mut stack = Stack::start(&flags).await;
+    let stages = ["SUBMITTED", "CALCULATION_RUNNING", "PRICE_CALCULATED", "PACKAGING", "SHIPPED"];
+    for (step, stage) in stages.iter().enumerate() {
+        let record = |n: usize| LogRecord {
+            time_unix_nano: AT + step as u64 * 10_000_000_000,
+            attributes: vec![text("order_id", &format!("F-{n:02}")), text("order.stage", stage)],
+            ..LogRecord::default()
+        };
+        let body = logs("mes", (0..ORDERS).map(record).collect()).encode_to_vec();
+        send(&stack, "/v1/logs", body).await;
+        if *stage == "PACKAGING" {
+            stack.collector.terminate();
+            assert_eq!(stack.collector.exit_code(), Some(0));
+            stack.restart_collector(&flags);
+            stack.ready().await;
+        }
+        let last = format!("SELECT count() FROM orders FINAL WHERE Stage = '{stage}'");
+        // The first ones follow each other while sweeps are under way.
+        if step > 1 {
+            eventually(stage, async || stack.query(&last).await == [ORDERS.to_string()]).await;
+        }
+    }
+    assert!(!stack.metrics().await.contains("stitch_overflows_total 0\n"));
+}
+
 #[tokio::test]
 async fn a_repeat_changes_nothing() {
     let stack = Stack::start(&[]).await;

@@ -1,4 +1,4 @@
-//! `/livez`, `/readyz` and `/metrics`, the same in every program.
+//! `/livez`, `/readyz`, `/progressz` and `/metrics`, the same in every program.
 
 use axum::Router;
 use axum::extract::State;
@@ -11,12 +11,13 @@ use crate::health::Health;
 use crate::metrics::{self, Metrics};
 
 /// The routes: `/livez` answers while the process can answer, `/readyz` 200 or 503 with one
-/// complaint per line (and what is wrong without keeping it from being ready), `/metrics` the
-/// OpenMetrics page.
+/// complaint per line (and what is wrong without keeping it from being ready), `/progressz` 503 for
+/// these parts as well, `/metrics` the OpenMetrics page.
 pub fn router(health: Health, metrics: Metrics) -> Router {
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))
-        .route("/readyz", get(readyz).with_state(health))
+        .route("/readyz", get(readyz).with_state(health.clone()))
+        .route("/progressz", get(progressz).with_state(health))
         .route("/metrics", get(page).with_state(metrics))
 }
 
@@ -26,6 +27,15 @@ async fn readyz(State(health): State<Health>) -> impl IntoResponse {
         if complaints.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let lines = if complaints.is_empty() { vec!["ok".to_owned()] } else { complaints };
     (status, [lines, remarks].concat().join("\n") + "\n")
+}
+
+/// Whether every part comes forward, those too for which others wait patiently.
+async fn progressz(State(health): State<Health>) -> impl IntoResponse {
+    let stuck = [health.complaints(), health.delays()].concat();
+    match stuck.is_empty() {
+        true => (StatusCode::OK, "ok\n".to_owned()),
+        false => (StatusCode::SERVICE_UNAVAILABLE, stuck.join("\n") + "\n"),
+    }
 }
 
 async fn page(State(metrics): State<Metrics>) -> impl IntoResponse {
@@ -56,6 +66,7 @@ mod tests {
         let health = Health::new();
         let part = health.watch("store", Duration::from_secs(60));
         let note = health.note("tokens");
+        let health_beside = health.clone();
         let router = router(health, Metrics::new("collector", "0"));
         assert_eq!(get_text(&router, "/livez").await.0, StatusCode::OK);
         let (status, why) = get_text(&router, "/readyz").await;
@@ -65,10 +76,19 @@ mod tests {
         );
         part.progressed();
         assert_eq!(get_text(&router, "/readyz").await, (StatusCode::OK, "ok\n".to_owned()));
+        // Others wait for it patiently: it is ready, and does not come forward.
+        let beside = health_beside.watch_beside("inserts", Duration::from_secs(60));
+        beside.failed("refused");
+        let shown = (StatusCode::OK, "ok\ninserts: refused\n".to_owned());
+        assert_eq!(get_text(&router, "/readyz").await, shown);
+        let stuck = (StatusCode::SERVICE_UNAVAILABLE, "inserts: refused\n".to_owned());
+        assert_eq!(get_text(&router, "/progressz").await, stuck);
+        beside.progressed();
         // To be mended, and no reason to send nobody here.
         note.set("the new file is bad");
         let shown = (StatusCode::OK, "ok\ntokens: the new file is bad\n".to_owned());
         assert_eq!(get_text(&router, "/readyz").await, shown);
+        assert_eq!(get_text(&router, "/progressz").await, (StatusCode::OK, "ok\n".to_owned()));
         note.clear();
         assert_eq!(get_text(&router, "/readyz").await.1, "ok\n");
         assert!(get_text(&router, "/metrics").await.1.contains("waybill_collector_build_info"));

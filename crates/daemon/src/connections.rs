@@ -4,7 +4,7 @@
 mod activity;
 mod peers;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,6 +76,10 @@ impl From<TcpListener> for Port {
     }
 }
 
+/// Whom a request comes from; of IPv6 the network of 64 bits. Among the extensions of each request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerAddress(pub IpAddr);
+
 /// Where a port shows how it does.
 #[derive(Debug, Clone)]
 pub struct Signs {
@@ -121,6 +125,7 @@ pub async fn serve(
             accepted = door.accept() => accepted,
         };
         let Some((stream, places)) = accepted else { continue };
+        let peer = PeerAddress(places.1.peer());
         let conversation = Conversation {
             builder: builder.clone(),
             router: router.clone(),
@@ -129,6 +134,7 @@ pub async fn serve(
                 idle_max: bounds.idle_timeout,
             },
             stop: stop.clone(),
+            peer,
         };
         let (tls, open, stop) = (tls.clone(), open.clone(), stop.clone());
         open.inc();
@@ -163,6 +169,7 @@ struct Conversation {
     router: Router,
     patience: Patience,
     stop: Stop,
+    peer: PeerAddress,
 }
 
 impl Conversation {
@@ -172,7 +179,8 @@ impl Conversation {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let activity = Activity::new();
-        let service = TowerToHyperService::new(watched_router(self.router, &activity, names));
+        let router = watched_router(self.router, &activity, self.peer, names);
+        let service = TowerToHyperService::new(router);
         let connection = self.builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let mut connection = std::pin::pin!(connection);
         let is_idle = tokio::select! {
@@ -291,9 +299,15 @@ fn is_due(told: &mut Option<Instant>) -> bool {
 }
 
 /// The router, noting which requests are in hand, and from whom they come.
-fn watched_router(router: Router, activity: &Activity, names: Option<PeerNames>) -> Router {
+fn watched_router(
+    router: Router,
+    activity: &Activity,
+    peer: PeerAddress,
+    names: Option<PeerNames>,
+) -> Router {
     let activity = activity.clone();
     router.layer(axum::middleware::from_fn(move |mut request: Request, next| {
+        request.extensions_mut().insert(peer);
         if let Some(names) = &names {
             request.extensions_mut().insert(names.clone());
         }

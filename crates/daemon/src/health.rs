@@ -77,13 +77,17 @@ impl Health {
         self.parts().iter().filter(|part| part.is_needed).filter_map(Watch::complaint).collect()
     }
 
+    /// What does not come forward of the parts for which others wait patiently.
+    #[must_use]
+    pub fn delays(&self) -> Vec<String> {
+        self.parts().iter().filter(|part| !part.is_needed).filter_map(Watch::complaint).collect()
+    }
+
     /// What is wrong beside it.
     #[must_use]
     pub fn remarks(&self) -> Vec<String> {
-        let parts = self.parts();
-        let beside = parts.iter().filter(|part| !part.is_needed).filter_map(Watch::complaint);
         let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        beside.chain(notes.iter().filter_map(Note::remark)).collect()
+        self.delays().into_iter().chain(notes.iter().filter_map(Note::remark)).collect()
     }
 
     fn parts(&self) -> MutexGuard<'_, Vec<Watch>> {

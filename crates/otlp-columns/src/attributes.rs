@@ -34,6 +34,10 @@ impl Columns<'_> {
         let mut columns = Attributes::with_capacity(pairs.len() - dropped + 2);
         for mut pair in pairs.into_iter().take(self.limits.attributes_max) {
             let value = self.text(&pair.key, pair.value.take(), self.limits.value_bytes_max, row);
+            if let Some(mended) = self.redaction.mended_key(&pair.key) {
+                pair.key = mended;
+                row.losses.redacted += 1;
+            }
             text::cut(&mut pair.key, self.limits.key_bytes_max, &mut row.losses);
             columns.push((pair.key, value));
         }

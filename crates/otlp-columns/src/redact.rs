@@ -43,8 +43,10 @@ pub const REDACTED: &str = "[redacted]";
 /// A key longer than this is not judged: its value is removed.
 const KEY_BYTES_MAX: usize = 1_024;
 
-/// Keys, by their words, whose values are cut and not removed.
+/// Keys, by all of their words, whose values are cut; and those that are removed under such a key
+/// alone (`address`, and not `server.address`).
 pub const CUT_KEYS: &[(Verdict, &[&str])] = &[
+    (Verdict::Remove, &["address", "zip", "pin"]),
     (
         Verdict::CutUrl,
         &["url.full", "url.original", "http.url", "http.target", "url.referrer", "order.model.url"],
@@ -200,6 +202,11 @@ impl Redaction {
             || self.suffixes.iter().any(|suffix| key.ends_with(suffix.as_str()))
     }
 
+    /// A key as it may be stored; `None` when it may be as it is. A key may be data, too.
+    pub(crate) fn mended_key(&self, key: &str) -> Option<String> {
+        self.texts.scrub(key, self.texts.built_in)
+    }
+
     /// What a text loses whatever its key.
     pub(crate) fn texts(&self) -> &Arc<TextRules> {
         &self.texts
@@ -313,7 +320,9 @@ mod tests {
             order.model.data model.contents file.content db.query.parameter.0 \
             db.query.parameter.name db.sql.parameters db.bind_values sql.params enduser.id \
             client.address network.peer.address net.peer.ip source.address \
-            process.command_line process.command_args ФИО"
+            process.command_line process.command_args ФИО username login address street city \
+            delivery.street delivery.city tel zip postalcode sender.name receiver.name Имя фамилия \
+            паспорт pin otp"
             .split_whitespace()
         {
             assert_eq!(redaction.verdict(key), Verdict::Remove, "{key}");

@@ -42,6 +42,13 @@ impl Peers {
     }
 }
 
+impl Place {
+    /// Whose connection it is.
+    pub(super) fn peer(&self) -> IpAddr {
+        self.peer
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let mut open = self.peers.open();

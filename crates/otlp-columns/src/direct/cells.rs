@@ -182,6 +182,14 @@ impl Columns<'_> {
     #[inline]
     fn put_key(self, attribute: &Parsed<'_>, row: &mut RowLosses, out: &mut Vec<u8>) -> usize {
         let key_bytes_max = self.limits.key_bytes_max;
+        if attribute.decision.tells
+            && let Some(mended) = self.redaction.mended_key(attribute.key_text())
+        {
+            row.losses.redacted += 1;
+            let key = text::within(&mended, key_bytes_max, &mut row.losses);
+            put_bytes(key.as_bytes(), out);
+            return key.len();
+        }
         let key = if attribute.key.len() > key_bytes_max {
             text::within(attribute.key_text(), key_bytes_max, &mut row.losses).as_bytes()
         } else {

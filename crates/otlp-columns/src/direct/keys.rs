@@ -18,6 +18,8 @@ const KEY_BYTES_MAX: usize = 128;
 pub(super) struct Decision {
     pub(super) verdict: Verdict,
     pub(super) roles: KeyRoles,
+    /// Whether the key itself says what must not be stored.
+    pub(super) tells: bool,
 }
 
 /// Decisions by the bytes of their keys, all of which are UTF-8. They hold for one set of rules.
@@ -53,7 +55,11 @@ impl KeyDecisions {
         index: &KeyIndex,
     ) -> Result<Decision, Odd> {
         let text = std::str::from_utf8(key).map_err(|_| Odd)?;
-        let decision = Decision { verdict: redaction.verdict(text), roles: index.roles_of(text) };
+        let decision = Decision {
+            verdict: redaction.verdict(text),
+            roles: index.roles_of(text),
+            tells: redaction.mended_key(text).is_some(),
+        };
         if key.len() <= KEY_BYTES_MAX {
             if self.known.len() >= KEYS_MAX {
                 self.known.clear();

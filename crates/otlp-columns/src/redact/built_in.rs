@@ -17,13 +17,15 @@ pub enum BuiltIn {
     Credential,
     /// JSON web tokens.
     Jwt,
-    /// Values whose name says that they are secret.
+    /// Values whose name says that they are a secret or a person's.
     Secret,
+    /// Literals of SQL within texts.
+    Sql,
 }
 
 impl BuiltIn {
     /// All of them, as the settings call them.
-    pub const NAMES: [(&str, Self); 8] = [
+    pub const NAMES: [(&str, Self); 9] = [
         ("url", Self::Url),
         ("presigned", Self::Presigned),
         ("email", Self::Email),
@@ -32,6 +34,7 @@ impl BuiltIn {
         ("credential", Self::Credential),
         ("jwt", Self::Jwt),
         ("secret", Self::Secret),
+        ("sql", Self::Sql),
     ];
 
     const fn bit(self) -> u16 {
@@ -82,16 +85,18 @@ pub(super) const PHONE_DIGITS: std::ops::RangeInclusive<usize> = 9..=15;
 /// Digits of a phone in the form `8 (900) 000-00-00`.
 const LOCAL_PHONE_DIGITS: usize = 11;
 
-const DIGIT: u8 = 1;
-const AT: u8 = 2;
-const PLUS: u8 = 4;
-const SPACE: u8 = 8;
-const CAPITAL_J: u8 = 16;
-const EQUALS: u8 = 32;
-const COLON: u8 = 64;
+const DIGIT: u16 = 1;
+const AT: u16 = 2;
+const PLUS: u16 = 4;
+const SPACE: u16 = 8;
+const CAPITAL_J: u16 = 16;
+const EQUALS: u16 = 32;
+const COLON: u16 = 64;
+const ANGLE: u16 = 128;
+const QUOTE: u16 = 256;
 
 /// What each byte may be a part of.
-const CLASSES: [u8; 256] = {
+const CLASSES: [u16; 256] = {
     let mut classes = [0; 256];
     let mut digit = b'0';
     while digit <= b'9' {
@@ -105,6 +110,8 @@ const CLASSES: [u8; 256] = {
     classes[b'J' as usize] = CAPITAL_J;
     classes[b'=' as usize] = EQUALS;
     classes[b':' as usize] = COLON;
+    classes[b'>' as usize] = ANGLE;
+    classes[b'\'' as usize] = QUOTE;
     classes
 };
 
@@ -120,7 +127,7 @@ impl Rules {
             0 => 0,
             _ => bytes.iter().filter(|byte| byte.is_ascii_digit()).count(),
         };
-        let is = |class: u8| classes & class != 0;
+        let is = |class: u16| classes & class != 0;
         let mut found = 0;
         for (rule, may) in [
             (BuiltIn::Url.bit(), is(COLON)),
@@ -131,7 +138,8 @@ impl Rules {
             (BuiltIn::Card.bit(), digits >= *CARD_DIGITS.start()),
             (BuiltIn::Credential.bit(), is(SPACE)),
             (BuiltIn::Jwt.bit(), is(CAPITAL_J)),
-            (BuiltIn::Secret.bit(), is(EQUALS) || is(COLON)),
+            (BuiltIn::Secret.bit(), is(EQUALS | COLON | ANGLE)),
+            (BuiltIn::Sql.bit(), is(QUOTE) && is(SPACE)),
         ] {
             found |= if may { rule } else { 0 };
         }
@@ -161,6 +169,8 @@ mod tests {
             ("eyJ.", BuiltIn::Jwt),
             ("pwd=x", BuiltIn::Secret),
             ("pwd: x", BuiltIn::Secret),
+            ("<pwd>x", BuiltIn::Secret),
+            ("in ('x')", BuiltIn::Sql),
         ] {
             assert!(Rules::ALL.that_may_find(text.as_bytes()).has(rule), "{text}");
             let others = Rules::ALL.without(Rules::only(rule));

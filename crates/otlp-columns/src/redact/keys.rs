@@ -20,22 +20,24 @@ pub(super) enum Rule {
 /// Words whose values are removed, with the reason.
 #[rustfmt::skip]
 pub const SENSITIVE_WORDS: &[(&str, &[&str])] = &[
-    ("who the end user is", &["enduser", "user.hash", "user.login"]),
-    ("phone", &["phone", "phones", "mobile", "msisdn", "telephone", "телефон"]),
+    ("who the end user is", &["enduser", "user.hash", "user.login", "username", "login"]),
+    ("phone", &["phone", "phones", "mobile", "msisdn", "tel", "telephone", "телефон"]),
     ("e-mail", &["email", "emails", "e.mail", "почта"]),
     ("name", &["first.name", "last.name", "full.name", "middle.name", "second.name", "given.name",
         "family.name", "maiden.name", "firstname", "lastname", "fullname", "middlename", "surname",
-        "patronymic", "fio", "фио"]),
+        "patronymic", "fio", "фио", "имя", "фамилия", "отчество"]),
     ("a person", &["recipient", "recipients", "contact", "contacts", "cardholder"]),
-    ("identity document", &["passport", "snils", "ssn", "birthday", "birthdate", "birth.date"]),
+    ("identity document", &["passport", "snils", "ssn", "birthday", "birthdate", "birth.date",
+        "паспорт"]),
     ("postal address", &["order.address", "home.address", "postal.address", "street.address",
-        "address.line", "postal.code", "postcode", "zip.code", "адрес"]),
+        "address.line", "postal.code", "postalcode", "postcode", "zip.code", "zipcode", "street",
+        "city", "адрес"]),
     ("network address of a person", &["client.address", "client.ip", "client.socket.address",
         "peer.address", "peer.ip", "peer.addr", "source.address", "source.ip", "remote.address",
         "remote.ip", "remote.addr", "user.ip", "forwarded.for", "real.ip"]),
     ("payment data", &["payment", "payments", "card", "cardnumber", "iban", "pan", "cvv", "cvc"]),
     ("secret", &["secret", "secrets", "password", "passwd", "pwd", "passphrase", "credential",
-        "credentials", "private.key", "пароль"]),
+        "credentials", "private.key", "pin.code", "pincode", "otp", "пароль"]),
     ("token", &["token", "jwt", "cookie", "cookies", "authorization", "api.key", "apikey",
         "access.key", "auth.key"]),
     ("message body", &["body", "payload", "message.content", "message.contents"]),
@@ -65,6 +67,8 @@ const PERSONS: &[&str] = &[
     "consignee",
     "addressee",
     "employee",
+    "sender",
+    "receiver",
 ];
 const PERSON_PARTS: &[&str] = &["name", "names", "address", "addresses", "addr"];
 

@@ -47,7 +47,8 @@ fn cut_sql(sql: &str) -> Option<String> {
 
 /// Walks through every text, for every rule.
 fn scrub(text: &str) -> Option<String> {
-    let cut = url::cut_urls_within(text);
+    let sql = sql::cut_sql_within(text);
+    let cut = url::cut_urls_within(sql.as_deref().unwrap_or(text)).or(sql);
     free_text::walk(cut.as_deref().unwrap_or(text), Rules::ALL).or(cut)
 }
 
@@ -98,6 +99,9 @@ fn text() -> impl Strategy<Value = String> {
             "token",
             "pwd=",
             "password",
+            "insert into ",
+            "<",
+            ">",
             ": ",
         ])
         .prop_map(str::to_owned),

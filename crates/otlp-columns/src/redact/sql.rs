@@ -2,6 +2,8 @@
 //!
 //! The dialect is not known, so what could be a literal in one of them is taken for one.
 
+use memchr::memchr;
+
 /// Words after which a double-quoted text is a value and no name (MySQL, SQLite).
 const BEFORE_VALUES: &[&str] = &["values", "value", "like", "ilike", "in", "limit", "regexp"];
 
@@ -49,6 +51,71 @@ pub(crate) fn cut_sql(sql: &str) -> Option<String> {
         plain = plain_bytes(rest);
     }
     changed.then_some(out)
+}
+
+/// What SQL begins with, in lower case, and what follows in it.
+const STATEMENTS: [(&str, &str); 6] = [
+    ("insert into ", ""),
+    ("delete from ", ""),
+    ("merge into ", ""),
+    ("update ", " set "),
+    ("select ", " from "),
+    ("values", "("),
+];
+/// What SQL in a text ends before: the frames of a stack.
+const FRAMES: [&str; 3] = ["\n\tat ", "\n    at ", "\n  file "];
+
+/// Replaces the literals of SQL that stands within a free text, from where it begins to where frames
+/// of a stack follow; `None` when there are none. Without a quote it holds nothing of a person.
+pub(crate) fn cut_sql_within(text: &str) -> Option<String> {
+    memchr(b'\'', text.as_bytes())?;
+    let lower = text.to_ascii_lowercase();
+    let mut statements = STATEMENTS.map(|(begin, then)| (Sought::of(begin), Sought::of(then)));
+    let mut frames = FRAMES.map(Sought::of);
+    let mut out = String::new();
+    let (mut copied, mut at) = (0, 0);
+    loop {
+        let begins = statements.iter_mut().filter_map(|(begin, then)| {
+            let begun = begin.next(&lower, at)?;
+            then.next(&lower, begun + begin.what.len()).map(|_| begun)
+        });
+        let Some(begin) = begins.min() else { break };
+        let ends = frames.iter_mut().filter_map(|frame| frame.next(&lower, begin));
+        let end = ends.min().unwrap_or(text.len());
+        let statement = &text[begin..end];
+        if let Some(cut) = cut_sql(statement).filter(|_| statement.contains('\'')) {
+            out.push_str(&text[copied..begin]);
+            out.push_str(&cut);
+            copied = end;
+        }
+        at = end;
+    }
+    (copied > 0).then(|| out + &text[copied..])
+}
+
+/// A word that is looked for again and again, ever farther on: what was found once is kept, so that
+/// all searches together go through the text once.
+struct Sought {
+    what: &'static str,
+    /// Where it stands next, as far as is known; behind every text when nowhere.
+    at: usize,
+    is_known: bool,
+}
+
+impl Sought {
+    const fn of(what: &'static str) -> Self {
+        Self { what, at: 0, is_known: false }
+    }
+
+    /// Where it stands from `from` on, which never lies before where it was asked for last.
+    fn next(&mut self, text: &str, from: usize) -> Option<usize> {
+        if !self.is_known || self.at < from {
+            let found = text.get(from..).and_then(|rest| rest.find(self.what));
+            self.at = found.map_or(usize::MAX, |at| from + at);
+            self.is_known = true;
+        }
+        (self.at < usize::MAX).then_some(self.at)
+    }
 }
 
 /// Length of what can neither be nor begin a literal or a comment.
@@ -150,6 +217,30 @@ pub(super) fn drop_prefix(out: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sql_within_a_text_loses_its_literals() {
+        for (text, expected) in [
+            (
+                "could not execute statement [insert into p (n) values ('Иван', 7)]\n\tat A.b(A.java:42)",
+                Some(
+                    "could not execute statement [insert into p (n) values (?, ?)]\n\tat A.b(A.java:42)",
+                ),
+            ),
+            ("ERROR in UPDATE p SET n = 'x' where", Some("ERROR in UPDATE p SET n = ? where")),
+            ("select a from b where c = 'x'", Some("select a from b where c = ?")),
+            (
+                "delete from a where b = 'x'\n    at f\nselect 1 from 'y'",
+                Some("delete from a where b = ?\n    at f\nselect ? from ?"),
+            ),
+            ("select a from b where c = 5", None),
+            ("please update the order's status", None),
+            ("it's 5", None),
+            ("", None),
+        ] {
+            assert_eq!(cut_sql_within(text).as_deref(), expected, "{text}");
+        }
+    }
 
     #[test]
     fn sql_loses_its_literals() {

@@ -46,18 +46,14 @@ pub(crate) fn cut_if_url(text: &str) -> Option<String> {
 }
 
 /// Cuts every URL that stands in a free text; a URL ends at white space, a quote or a bracket, or
-/// where another one follows without a blank.
+/// where another one follows without a blank. Each byte is looked at once, however many URLs there
+/// are.
 pub(crate) fn cut_urls_within(text: &str) -> Option<String> {
     let mut out = String::new();
     let mut copied = 0;
     let mut searched = 0;
     while let Some(at) = find_scheme_end(&text[searched..]).map(|at| searched + at) {
-        let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>' | ')');
-        let mut end = text[at..].find(ends).map_or(text.len(), |length| at + length);
-        let path_end = memchr2(b'?', b'#', &text.as_bytes()[at..end]).map_or(end, |to| at + to);
-        if let Some(next) = find_scheme_end(&text[at + 3..path_end]) {
-            end = at + 3 + next;
-        }
+        let end = end_of_url(text, at + 3);
         if let Some(cut) = cut_url(&text[at..end]) {
             out.push_str(&text[copied..at]);
             out.push_str(&cut);
@@ -66,6 +62,20 @@ pub(crate) fn cut_urls_within(text: &str) -> Option<String> {
         searched = end;
     }
     (copied > 0).then(|| out + &text[copied..])
+}
+
+/// Where the URL ends whose authority begins at `start`.
+fn end_of_url(text: &str, start: usize) -> usize {
+    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>' | ')');
+    let mut in_query = false;
+    for (at, c) in text[start..].char_indices() {
+        in_query |= matches!(c, '?' | '#');
+        let begins_another = c == ':' && !in_query && text[start + at..].starts_with("://");
+        if begins_another || ends(c) {
+            return start + at;
+        }
+    }
+    text.len()
 }
 
 #[cfg(test)]
