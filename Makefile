@@ -80,4 +80,4 @@ $(VENV_STAMP): $(REQUIREMENTS)
 tools-run:
 	scripts/install prometheus-alertmanager
 tools-test:
-	scripts/install prometheus-alertmanager chromium cargo-nextest
+	scripts/install prometheus-alertmanager prometheus chromium cargo-nextest

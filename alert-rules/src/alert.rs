@@ -69,7 +69,8 @@ pub(crate) fn render(
         };
         let labels = labels(rule, row);
         let annotations = annotations(rule, templates, row, &mut rendered);
-        let open = ends_at.is_none();
+        // An end that is still to come is until when Alertmanager keeps it.
+        let open = ends_at.is_none_or(|at| at > now);
         let ends_at = ends_at.unwrap_or(now + resolve_window);
         let alert = Alert { labels: labels.clone(), annotations, starts_at, ends_at, open };
         match alerts.entry(labels) {
@@ -134,7 +135,8 @@ fn annotations(
     annotations
 }
 
-fn time(row: &Row, column: &str) -> Option<DateTime<Utc>> {
+/// A time of a row.
+pub(crate) fn time(row: &Row, column: &str) -> Option<DateTime<Utc>> {
     let text = row.get(column)?.as_str()?;
     DateTime::parse_from_rfc3339(text).ok().map(|time| time.with_timezone(&Utc))
 }

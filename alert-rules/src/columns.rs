@@ -36,16 +36,23 @@ pub(crate) async fn check(store: &Store, set: &RuleSet) -> Result<Vec<Finding>, 
     Ok(findings)
 }
 
-/// Whether the collector has made the schema: it records the lifecycle last.
+/// Whether the collector has made the schema: it records the lifecycle last. The views that rules
+/// ask are looked for as well: a collector of an older version has made a schema without them.
 ///
 /// # Errors
 /// The store did not answer, or refuses to for another reason than a schema that is not there.
 pub(crate) async fn is_migrated(store: &Store) -> Result<bool, QueryError> {
-    match rows::ask(store, "SELECT Fingerprint FROM lifecycle_v1", CHECK_TIME_MAX).await {
-        Ok(Answer { rows, .. }) => Ok(!rows.is_empty()),
-        Err(QueryError::Refused { code, .. }) if NO_SCHEMA_CODES.contains(&code) => Ok(false),
-        Err(error) => Err(error),
+    for sql in ["SELECT Fingerprint FROM lifecycle_v1", "SELECT AsOf FROM alert_clock_v1"] {
+        match rows::ask(store, sql, CHECK_TIME_MAX).await {
+            Ok(Answer { rows, .. }) if rows.is_empty() => return Ok(false),
+            Ok(_) => {}
+            Err(QueryError::Refused { code, .. }) if NO_SCHEMA_CODES.contains(&code) => {
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
     }
+    Ok(true)
 }
 
 /// What the columns must be for this rule.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::alert::Alert;
 use crate::alertmanager::Alertmanager;
 use crate::figures::{ByTarget, ByTargetAnd, Figures};
-use crate::mailbox::{Letter, Mailbox};
+use crate::mailbox::{Letter, Mailbox, Place};
 
 /// First pause after a push that was not answered; it doubles up to the longest.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
@@ -73,33 +73,50 @@ impl Delivery {
     }
 
     /// One push of everything; whether it was answered.
-    async fn send(&mut self, letters: &BTreeMap<String, Letter>) -> bool {
+    ///
+    /// Rule by rule, each in requests of its own, in the order in which they stand: Alertmanager knows
+    /// an alert that inhibits others before it hears of these.
+    async fn send(&mut self, letters: &BTreeMap<Place, Letter>) -> bool {
         self.refused.retain(|_, (_, at)| at.elapsed() < REFUSED_REST);
-        let alerts: Vec<&Alert> = letters
-            .values()
-            .flat_map(|letter| letter.iter())
-            .filter(|alert| !self.is_refused(alert))
-            .collect();
-        let target = ByTarget { alertmanager: self.alertmanager.name.clone() };
-        let pushed = self.alertmanager.push(&alerts).await;
-        self.turned(pushed.as_ref().err());
-        let result = if pushed.is_ok() { "ok" } else { "unavailable" };
-        let by = ByTargetAnd { alertmanager: target.alertmanager.clone(), result };
+        let mut outcome = Ok(());
+        let mut empty = true;
+        for letter in letters.values() {
+            let alerts: Vec<&Alert> =
+                letter.iter().filter(|alert| !self.is_refused(alert)).collect();
+            empty &= alerts.is_empty();
+            if outcome.is_ok() && !alerts.is_empty() {
+                outcome = self.send_rule(&alerts).await;
+            }
+        }
+        if empty {
+            outcome = self.send_rule(&[]).await;
+        }
+        self.turned(outcome.as_ref().err());
+        let alertmanager = self.alertmanager.name.clone();
+        let result = if outcome.is_ok() { "ok" } else { "unavailable" };
+        let by = ByTargetAnd { alertmanager: alertmanager.clone(), result };
         self.figures.pushes.get_or_create(&by).inc();
-        let Ok(pushed) = pushed else { return false };
-        self.figures.alerts_pushed.get_or_create(&target).inc_by(pushed.accepted);
-        self.figures.alerts_rejected.get_or_create(&target).inc_by(pushed.refused.len() as u64);
+        if outcome.is_err() {
+            return false;
+        }
+        let target = ByTarget { alertmanager };
         self.figures.pushed_at.get_or_create(&target).set(unix_seconds());
         self.watch.progressed();
-        let refused: Vec<(Alert, String)> = pushed
-            .refused
-            .into_iter()
-            .filter_map(|(nth, why)| Some(((*alerts.get(nth)?).clone(), why)))
-            .collect();
-        for (alert, why) in refused {
-            self.remember_refused(alert, &why);
-        }
         true
+    }
+
+    /// Pushes the alerts of one rule.
+    async fn send_rule(&mut self, alerts: &[&Alert]) -> Result<(), String> {
+        let pushed = self.alertmanager.push(alerts).await?;
+        let target = ByTarget { alertmanager: self.alertmanager.name.clone() };
+        self.figures.alerts_pushed.get_or_create(&target).inc_by(pushed.accepted);
+        self.figures.alerts_rejected.get_or_create(&target).inc_by(pushed.refused.len() as u64);
+        for (nth, why) in pushed.refused {
+            if let Some(alert) = alerts.get(nth) {
+                self.remember_refused((*alert).clone(), &why);
+            }
+        }
+        Ok(())
     }
 
     /// Whether exactly this was refused a short while ago.

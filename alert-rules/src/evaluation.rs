@@ -5,19 +5,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use chrono::Utc;
-use daemon::{Stop, Watch};
+use chrono::{DateTime, Utc};
+use daemon::Stop;
 use order_store::Store;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::alert::{self, Rendered};
 use crate::delivery::unix_seconds;
 use crate::figures::{ByGroup, ByRule, ByRuleAnd, Figures};
-use crate::mailbox::Mailbox;
+use crate::group_health::GroupHealth;
+use crate::mailbox::{Letter, Mailbox, Place};
 use crate::rows::{self, QueryError};
 use crate::rule::{Group, Label, Rule};
 use crate::settings::Limits;
 use crate::template::Templates;
+use crate::told;
 
 /// What the groups share. Clones share it.
 #[derive(Debug, Clone)]
@@ -28,6 +30,7 @@ pub(crate) struct Evaluator {
     pub(crate) mailboxes: Vec<Mailbox>,
     pub(crate) figures: Figures,
     pub(crate) store_state: StoreState,
+    pub(crate) health: GroupHealth,
 }
 
 /// Whether the store answers, so that a change is logged once and not by every rule.
@@ -58,7 +61,7 @@ impl StoreState {
 impl Evaluator {
     /// Evaluates a group until `stop`. A tick that comes while the one before still works is left
     /// out and counted: ticks neither drift nor pile up.
-    pub(crate) async fn run(self, group: Group, watch: Watch, stop: Stop) {
+    pub(crate) async fn run(self, group: Group, stop: Stop) {
         let mut ticks = tokio::time::interval(group.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut troubles = BTreeMap::new();
@@ -69,7 +72,7 @@ impl Evaluator {
             }
             let begun = Instant::now();
             tokio::select! {
-                () = self.evaluate(&group, &watch, &mut troubles) => {}
+                () = self.evaluate(&group, &mut troubles) => {}
                 () = stop.stopped() => return,
             }
             let by = ByGroup { group: group.name.clone() };
@@ -79,13 +82,11 @@ impl Evaluator {
         }
     }
 
-    async fn evaluate(
-        &self,
-        group: &Group,
-        watch: &Watch,
-        troubles: &mut BTreeMap<String, String>,
-    ) {
+    /// Evaluates every rule, and then puts all of them into the mailboxes together: an alert that
+    /// inhibits others is there with them.
+    async fn evaluate(&self, group: &Group, troubles: &mut BTreeMap<String, String>) {
         let mut failure = None;
+        let mut evaluated: Vec<(Place, Letter)> = Vec::new();
         for rule in &group.rules {
             let begun = Instant::now();
             let outcome = self.evaluate_rule(rule).await;
@@ -101,7 +102,9 @@ impl Evaluator {
                 Ok(rendered) => {
                     self.figures.evaluated_at.get_or_create(&by).set(unix_seconds());
                     self.store_state.turned(&self.figures, None);
-                    self.hand_out(rule, rendered, troubles);
+                    self.count(rule, &rendered, troubles);
+                    let place = (rule.position, rule.name.clone());
+                    evaluated.push((place, Arc::new(rendered.alerts)));
                 }
                 Err(error) => {
                     failure = Some(format!("{}: {error}", rule.name));
@@ -109,22 +112,17 @@ impl Evaluator {
                 }
             }
         }
-        match failure {
-            None => watch.progressed(),
-            Some(why) => watch.failed(why),
+        for mailbox in &self.mailboxes {
+            mailbox.put(&evaluated);
         }
+        self.health.evaluated(&group.name, failure);
     }
 
     async fn evaluate_rule(&self, rule: &Rule) -> Result<Rendered, QueryError> {
-        let sql = bounded(rule, self.limits.alerts_max);
         let time_max = self.limits.evaluation_time_max;
-        let mut answer = rows::ask(&self.store, &sql, time_max).await?;
-        let over = if answer.rows.len() > self.limits.alerts_max {
-            answer.rows.truncate(self.limits.alerts_max);
-            self.count_over(rule, time_max).await?
-        } else {
-            0
-        };
+        let (rendered, is_over) =
+            alerts(&self.store, rule, &self.templates, &self.limits, Utc::now()).await?;
+        let over = if is_over { self.count_over(rule, time_max).await? } else { 0 };
         let by = ByRule { rule: rule.name.clone() };
         let gauge = self.figures.alerts_over_bound.get_or_create(&by);
         if over > 0 && gauge.get() == 0 {
@@ -133,8 +131,7 @@ impl Evaluator {
         }
         gauge.set(over);
         drop(gauge);
-        let (now, window) = (Utc::now(), self.limits.resolve_window);
-        Ok(alert::render(rule, &self.templates, &answer.rows, now, window))
+        Ok(rendered)
     }
 
     async fn count_over(&self, rule: &Rule, time_max: Duration) -> Result<i64, QueryError> {
@@ -145,8 +142,8 @@ impl Evaluator {
         Ok((total - max).max(1))
     }
 
-    /// Puts the alerts into every mailbox, counts them, and logs templates that newly fail.
-    fn hand_out(&self, rule: &Rule, rendered: Rendered, troubles: &mut BTreeMap<String, String>) {
+    /// Counts the alerts, and logs templates that newly fail.
+    fn count(&self, rule: &Rule, rendered: &Rendered, troubles: &mut BTreeMap<String, String>) {
         let by = ByRule { rule: rule.name.clone() };
         let open = rendered.alerts.iter().filter(|alert| alert.open).count();
         for (result, count) in [("open", open), ("ended", rendered.alerts.len() - open)] {
@@ -162,10 +159,6 @@ impl Evaluator {
         let kind = rendered.failures.keys().cloned().collect::<Vec<_>>().join(", ");
         let told = rendered.failures.iter().map(|(what, why)| format!("{what}: {why}"));
         self.tell_once(rule, &kind, &told.collect::<Vec<_>>().join("; "), troubles);
-        let letter = Arc::new(rendered.alerts);
-        for mailbox in &self.mailboxes {
-            mailbox.put(&rule.name, Arc::clone(&letter));
-        }
     }
 
     fn complain(&self, rule: &Rule, error: &QueryError, troubles: &mut BTreeMap<String, String>) {
@@ -191,6 +184,33 @@ impl Evaluator {
             (_, true) => {}
         }
     }
+}
+
+/// One evaluation of a rule: its alerts, what has ended since on-call was told of it, and whether
+/// there were more than the bound.
+///
+/// # Errors
+/// [`QueryError`].
+pub(crate) async fn alerts(
+    store: &Store,
+    rule: &Rule,
+    templates: &Templates,
+    limits: &Limits,
+    now: DateTime<Utc>,
+) -> Result<(Rendered, bool), QueryError> {
+    let time_max = limits.evaluation_time_max;
+    // Asked first: what is told in between is among the rows below.
+    let told = told::ask(store, rule, time_max).await?;
+    let mut answer = rows::ask(store, &bounded(rule, limits.alerts_max), time_max).await?;
+    let is_over = answer.rows.len() > limits.alerts_max;
+    answer.rows.truncate(limits.alerts_max);
+    let mut rendered = alert::render(rule, templates, &answer.rows, now, limits.resolve_window);
+    // Of what is beyond the bound nothing is known.
+    if !is_over {
+        let ended = told::ended(&told, &rendered.alerts);
+        rendered.alerts.extend(ended);
+    }
+    Ok((rendered, is_over))
 }
 
 /// The rule's query, the oldest rows first, one more than the bound: two evaluators keep the

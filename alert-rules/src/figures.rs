@@ -8,10 +8,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 
 use crate::rows::QueryError;
-use crate::rule::RuleSet;
+use crate::rule::{Rule, RuleSet};
 
 /// Evaluations take 5 ms to 20 s.
 const BUCKETS: (f64, f64, u16) = (0.005, 2.0, 13);
+
+const REFUSED_HELP: &str = "1 while the rules on disk are bad and older ones are in force";
 
 /// By rule.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -47,6 +49,13 @@ pub(crate) struct ByTargetAnd {
     pub(crate) result: &'static str,
 }
 
+/// By what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Outcome {
+    /// `ok` or `refused`.
+    pub(crate) result: &'static str,
+}
+
 /// Every metric of the evaluator. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Figures {
@@ -65,6 +74,8 @@ pub(crate) struct Figures {
     pub(crate) alerts_pushed: Family<ByTarget, Counter>,
     pub(crate) alerts_rejected: Family<ByTarget, Counter>,
     pub(crate) pushed_at: Family<ByTarget, Gauge>,
+    pub(crate) reloads: Family<Outcome, Counter>,
+    pub(crate) rules_refused: Gauge,
 }
 
 impl Figures {
@@ -133,6 +144,8 @@ impl Figures {
                 "When the Alertmanager last accepted a push",
                 Family::default(),
             ),
+            reloads: metrics.add("rules_reloads", "Changed rules by outcome", Family::default()),
+            rules_refused: metrics.add("rules_refused", REFUSED_HELP, Gauge::default()),
         }
     }
 
@@ -158,6 +171,9 @@ impl Figures {
             drop(self.render_failures.get_or_create(&by));
             drop(self.annotations_cut.get_or_create(&by));
         }
+        for result in ["ok", "refused"] {
+            drop(self.reloads.get_or_create(&Outcome { result }));
+        }
         for alertmanager in alertmanagers {
             let by = ByTarget { alertmanager: alertmanager.clone() };
             for result in ["ok", "unavailable"] {
@@ -168,6 +184,30 @@ impl Figures {
             drop(self.alerts_pushed.get_or_create(&by));
             drop(self.alerts_rejected.get_or_create(&by));
             drop(self.pushed_at.get_or_create(&by));
+        }
+    }
+
+    /// Takes away what belongs to rules that are no more: their last figures would be read as today's.
+    pub(crate) fn forget(&self, before: &RuleSet, now: &RuleSet) {
+        let gone = |rule: &&Rule| !now.rules().any(|other| other.name == rule.name);
+        for rule in before.rules().filter(gone) {
+            let by = ByRule { rule: rule.name.clone() };
+            for result in ["ok", "open", "ended"].into_iter().chain(QueryError::KINDS) {
+                let by = ByRuleAnd { rule: rule.name.clone(), result };
+                self.evaluations.remove(&by);
+                self.alerts.remove(&by);
+            }
+            self.evaluation_seconds.remove(&by);
+            self.evaluated_at.remove(&by);
+            self.alerts_over_bound.remove(&by);
+            self.rows_folded.remove(&by);
+            self.render_failures.remove(&by);
+            self.annotations_cut.remove(&by);
+        }
+        for group in &before.groups {
+            if !now.groups.iter().any(|other| other.name == group.name) {
+                self.ticks_missed.remove(&ByGroup { group: group.name.clone() });
+            }
         }
     }
 }
@@ -192,7 +232,7 @@ mod tests {
             .filter_map(|rest| rest.split(' ').next())
             .filter(|name| *name != "build")
             .collect();
-        assert_eq!(names.len(), 15, "{page}");
+        assert_eq!(names.len(), 17, "{page}");
         let readme = include_str!("../README.md");
         for name in names {
             let told = [format!("`{name}`"), format!("`{name}_total`")];

@@ -1,11 +1,14 @@
 //! The program: rules checked, ports bound, groups and deliveries at work until the stop signal.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
-use daemon::{Health, Metrics, Stop, Watch};
+use daemon::{Health, Metrics, Stop};
+use order_model::Lifecycle;
+use order_model::lifecycle::Mistake;
 use order_store::Store;
 use tokio::task::JoinSet;
 
@@ -15,15 +18,17 @@ use crate::delivery::Delivery;
 use crate::evaluation::{Evaluator, StoreState};
 use crate::figures::Figures;
 use crate::finding::Finding;
+use crate::group_health::GroupHealth;
 use crate::mailbox::Mailbox;
+use crate::reload::WatchedRules;
 use crate::rows::QueryError;
-use crate::rule::RuleSet;
+use crate::rule::{self, Group, RuleSet, Texts};
 use crate::settings::{CheckSettings, RunSettings};
 
 /// The runbook of this build, served at `/runbook`.
 const RUNBOOK: &str = include_str!("../runbook.md");
 /// What is said of a store without tables.
-const NO_SCHEMA: &str = "the store holds no schema yet";
+const NO_SCHEMA: &str = "the store holds no schema yet, or an older one";
 /// Pause between two looks at a store that does not answer, or has no schema yet, at start.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 
@@ -47,6 +52,13 @@ pub enum RunError {
     Client(#[from] reqwest::Error),
 }
 
+/// Addresses that templates know.
+#[derive(Debug, Clone)]
+struct Urls {
+    public: String,
+    runbook: String,
+}
+
 /// `run`: returns when stopped.
 ///
 /// The shape of the rules is checked before a port is bound; their SQL as soon as the store
@@ -55,7 +67,8 @@ pub enum RunError {
 /// # Errors
 /// [`RunError`].
 pub async fn run(settings: RunSettings, stop: Stop) -> Result<(), RunError> {
-    let mut rules = RuleSet::read_folder(&settings.rules).map_err(RunError::Rules)?;
+    let texts = RuleSet::texts(&settings.rules).map_err(RunError::Rules)?;
+    let rules = RuleSet::parse(&texts).map_err(RunError::Rules)?;
     let (listener, address) = daemon::serve::bind("admin", settings.listen).await?;
     if let Some(path) = &settings.common.ports_file {
         let ports = [("admin", address)];
@@ -65,7 +78,8 @@ pub async fn run(settings: RunSettings, stop: Stop) -> Result<(), RunError> {
         .runbook_url
         .as_ref()
         .map_or_else(|| format!("http://{address}/runbook"), ToString::to_string);
-    rules.set_urls(settings.public_url.as_str().trim_end_matches('/'), &runbook);
+    let urls =
+        Urls { public: settings.public_url.as_str().trim_end_matches('/').to_owned(), runbook };
 
     let (health, metrics) = (Health::new(), Metrics::new("alert-rules", env!("CARGO_PKG_VERSION")));
     let text = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
@@ -74,7 +88,7 @@ pub async fn run(settings: RunSettings, stop: Stop) -> Result<(), RunError> {
     let drain = settings.common.drain_deadline;
     let admin = tokio::spawn(daemon::serve::serve(listener, router, stop.clone(), drain));
 
-    let worked = work(&settings, rules, &health, &metrics, &stop).await;
+    let worked = work(&settings, (rules, texts), &urls, &health, &metrics, &stop).await;
     stop.stop();
     if let Ok(served) = admin.await {
         served?;
@@ -84,7 +98,8 @@ pub async fn run(settings: RunSettings, stop: Stop) -> Result<(), RunError> {
 
 async fn work(
     settings: &RunSettings,
-    rules: RuleSet,
+    (mut rules, texts): (RuleSet, Texts),
+    urls: &Urls,
     health: &Health,
     metrics: &Metrics,
     stop: &Stop,
@@ -96,13 +111,9 @@ async fn work(
     // is as old as the slowest interval at most.
     let slowest = rules.groups.iter().map(|group| group.interval).max().unwrap_or_default();
     let pushing = health.watch("push", slowest + limits.ready_age_max);
-    let watches: Vec<_> = rules
-        .groups
-        .iter()
-        .map(|group| health.watch("evaluation", group.interval + limits.ready_age_max))
-        .collect();
+    let groups_health = GroupHealth::new(health);
     let store_state = StoreState::default();
-    if !wait_for_rules(&store, &rules, &watches, &store_state, &figures, stop).await? {
+    if !wait_for_rules(&store, &rules, &groups_health, &store_state, &figures, stop).await? {
         return Ok(());
     }
     tracing::info!(rules = rules.rules().count(), groups = rules.groups.len(), "rules in order");
@@ -117,15 +128,39 @@ async fn work(
         let delivery = Delivery::new(alertmanager, mailbox, figures.clone(), pushing.clone());
         deliveries.spawn(delivery.run(stop.clone()));
     }
-    figures.begin(&rules, &names);
-    let templates = Arc::new(rules.templates);
-    let evaluator =
-        Evaluator { store, templates, limits: limits.clone(), mailboxes, figures, store_state };
-    let mut groups = JoinSet::new();
-    for (group, watch) in rules.groups.into_iter().zip(watches) {
-        groups.spawn(evaluator.clone().run(group, watch, stop.clone()));
+    let note = health.note("rules");
+    let mut watched = WatchedRules::new(settings.rules.clone(), texts, note, figures.clone());
+    let mut evaluator = Evaluator {
+        store: store.clone(),
+        templates: Arc::default(),
+        limits: limits.clone(),
+        mailboxes,
+        figures: figures.clone(),
+        store_state,
+        health: groups_health.clone(),
+    };
+    let keeping = tokio::spawn(groups_health.clone().keep(stop.clone()));
+    loop {
+        figures.begin(&rules, &names);
+        rules.set_urls(&urls.public, &urls.runbook);
+        evaluator.templates = Arc::new(rules.templates.clone());
+        let age_max = |group: &Group| (group.name.clone(), group.interval + limits.ready_age_max);
+        groups_health.watch_groups(rules.groups.iter().map(age_max));
+        let (generation, mut groups) = (Stop::new(), JoinSet::new());
+        for group in &rules.groups {
+            groups.spawn(evaluator.clone().run(group.clone(), generation.clone()));
+        }
+        let changed = tokio::select! {
+            changed = watched.changed(&store) => Some(changed),
+            () = stop.stopped() => None,
+        };
+        generation.stop();
+        groups.join_all().await;
+        let Some(changed) = changed else { break };
+        figures.forget(&rules, &changed);
+        rules = changed;
     }
-    groups.join_all().await;
+    keeping.abort();
     // A push in hand may end; past the deadline it is cut off, and the next start repeats it.
     let drained = async { while deliveries.join_next().await.is_some() {} };
     if tokio::time::timeout(settings.common.drain_deadline, drained).await.is_err() {
@@ -141,7 +176,7 @@ async fn work(
 async fn wait_for_rules(
     store: &Store,
     rules: &RuleSet,
-    watches: &[Watch],
+    health: &GroupHealth,
     state: &StoreState,
     figures: &Figures,
     stop: &Stop,
@@ -178,9 +213,7 @@ async fn wait_for_rules(
             }
             Ok(None) | Err(_) => {}
         }
-        for watch in watches {
-            watch.failed(waits_for.clone());
-        }
+        health.waits(&waits_for);
         told = waits_for;
         if !stop.sleep(STORE_PAUSE).await {
             return Ok(false);
@@ -197,6 +230,23 @@ async fn check_with_store(
         true => columns::check(store, rules).await.map(Some),
         false => Ok(None),
     }
+}
+
+/// The lifecycle of a file, or the built-in one.
+///
+/// # Errors
+/// Every mistake in it.
+pub(crate) fn read_lifecycle(path: Option<&Path>) -> Result<Lifecycle, Vec<Finding>> {
+    let Some(path) = path else { return Ok(Lifecycle::default()) };
+    let name = path.display().to_string();
+    let text = rule::read(path).map_err(|why| vec![Finding::new(&name, 0, why)])?;
+    Lifecycle::parse(&text).map_err(|mistakes| {
+        let finding = |mistake: Mistake| {
+            let line = mistake.line.try_into().unwrap_or(0);
+            Finding::new(&name, line, mistake.reason)
+        };
+        mistakes.0.into_iter().map(finding).collect()
+    })
 }
 
 /// `check`: every mistake found, in order.

@@ -23,9 +23,21 @@ pub struct RoutingSettings {
     /// A file that holds the bearer token of the webhook; without it, none is sent.
     #[arg(long, value_name = "PATH")]
     pub credentials_file: Option<PathBuf>,
+    /// A webhook that pages on-call; without it, that receiver calls nobody.
+    #[arg(long, value_name = "URL")]
+    pub on_call_url: Option<Url>,
+    /// A webhook for warnings; without it, that receiver calls nobody.
+    #[arg(long, value_name = "URL")]
+    pub day_shift_url: Option<Url>,
+    /// A dead man's switch that hears of `Watchdog`; without it, nobody does.
+    #[arg(long, value_name = "URL")]
+    pub watchdog_url: Option<Url>,
     /// How long the first page of a group waits for company.
     #[arg(long, value_parser = duration)]
     pub group_wait: Option<Duration>,
+    /// How long the first warning of a group waits for company.
+    #[arg(long, value_parser = duration)]
+    pub warning_wait: Option<Duration>,
     /// How soon a group tells of a change.
     #[arg(long, value_parser = duration)]
     pub group_interval: Option<Duration>,
@@ -39,10 +51,15 @@ pub struct RoutingSettings {
 #[must_use]
 pub fn render(settings: &RoutingSettings) -> String {
     let time = |time: Option<Duration>| time.map(|time| format!("{}ms", time.as_millis()));
+    let url = |url: Option<&Url>| url.map(|url| quoted(url.as_str()));
     let path = settings.credentials_file.as_ref().map(|path| quoted(&path.display().to_string()));
     let given = |name: &str| match name {
-        "webhook-url" => settings.webhook_url.as_ref().map(|url| quoted(url.as_str())),
+        "webhook-url" => url(settings.webhook_url.as_ref()),
         "credentials-file" => path.clone(),
+        "on-call-url" => url(settings.on_call_url.as_ref()),
+        "day-shift-url" => url(settings.day_shift_url.as_ref()),
+        "watchdog-url" => url(settings.watchdog_url.as_ref()),
+        "warning-wait" => time(settings.warning_wait),
         "group-wait" => time(settings.group_wait),
         "group-interval" => time(settings.group_interval),
         "repeat-interval" => time(settings.repeat_interval),
@@ -83,7 +100,9 @@ mod tests {
             credentials_file: Some("/run/it's".into()),
             group_wait: Some(Duration::from_secs(1)),
             group_interval: Some(Duration::from_millis(500)),
-            repeat_interval: None,
+            on_call_url: Some("http://127.0.0.1:1235/pages".parse().unwrap()),
+            warning_wait: Some(Duration::from_secs(2)),
+            ..RoutingSettings::default()
         };
         insta::assert_snapshot!(render(&settings));
     }

@@ -167,6 +167,10 @@ fn column(name: String, type_name: String) -> Column {
         match wrapper {
             "Nullable" => nullable = true,
             "LowCardinality" => {}
+            "SimpleAggregateFunction" => {
+                inner = wrapped.split_once(", ").map_or(wrapped, |(_, folded)| folded);
+                continue;
+            }
             _ => break,
         }
         inner = wrapped;
@@ -215,6 +219,7 @@ mod tests {
             ("DateTime64(3, 'UTC')", Kind::Time, false),
             ("Nullable(DateTime64(3, 'UTC'))", Kind::Time, true),
             ("DateTime('UTC')", Kind::Time, false),
+            ("SimpleAggregateFunction(max, DateTime64(3, 'UTC'))", Kind::Time, false),
             ("DateTime", Kind::ZonedTime, false),
             ("DateTime64(3, 'Europe/Moscow')", Kind::ZonedTime, false),
             ("UInt32", Kind::Other, false),

@@ -24,6 +24,9 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Most rules over all files; more are refused.
 const RULES_MAX: usize = 256;
 
+/// Rule files: name and text.
+pub type Texts = Vec<(String, String)>;
+
 /// Checked rules with their templates.
 #[derive(Debug, Clone)]
 pub struct RuleSet {
@@ -53,6 +56,8 @@ pub struct Rule {
     pub(crate) labels: BTreeMap<String, Label>,
     pub(crate) annotations: BTreeMap<String, Annotation>,
     pub(crate) place: Place,
+    /// Its place among all rules: they are told of in this order.
+    pub(crate) position: usize,
 }
 
 /// Where a rule's label gets its value from.
@@ -83,6 +88,14 @@ impl RuleSet {
     /// # Errors
     /// Every mistake found; a folder that cannot be read or holds no rule is one.
     pub fn read_folder(folder: &Path) -> Result<Self, Vec<Finding>> {
+        Self::parse(&Self::texts(folder)?)
+    }
+
+    /// Reads every `.yaml` and `.yml` file of a folder, in the order of their names.
+    ///
+    /// # Errors
+    /// A folder that cannot be read or holds none, and every file that cannot be read.
+    pub fn texts(folder: &Path) -> Result<Texts, Vec<Finding>> {
         let name = folder.display().to_string();
         let listed = std::fs::read_dir(folder)
             .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
@@ -93,12 +106,11 @@ impl RuleSet {
             .filter(|path| path.extension().is_some_and(|end| end == "yaml" || end == "yml"))
             .collect();
         files.sort();
-        Self::read_files(&files)
-            .and_then(|set| if set.groups.is_empty() { Err(vec![]) } else { Ok(set) })
-            .map_err(|findings| match findings.is_empty() {
-                true => vec![Finding::new(&name, 0, "holds no rule: write one `.yaml` file")],
-                false => findings,
-            })
+        if files.is_empty() {
+            return Err(vec![Finding::new(&name, 0, "holds no rule: write one `.yaml` file")]);
+        }
+        let (texts, findings) = read_all(&files);
+        if findings.is_empty() { Ok(texts) } else { Err(findings) }
     }
 
     /// Reads and checks these files.
@@ -106,15 +118,7 @@ impl RuleSet {
     /// # Errors
     /// Every mistake found.
     pub fn read_files(files: &[PathBuf]) -> Result<Self, Vec<Finding>> {
-        let mut texts = Vec::new();
-        let mut findings = Vec::new();
-        for path in files {
-            let name = path.display().to_string();
-            match read(path) {
-                Ok(text) => texts.push((name, text)),
-                Err(why) => findings.push(Finding::new(&name, 0, why)),
-            }
-        }
+        let (texts, findings) = read_all(files);
         match Self::parse(&texts) {
             Ok(set) if findings.is_empty() => Ok(set),
             Ok(_) => Err(findings),
@@ -155,7 +159,21 @@ impl RuleSet {
     }
 }
 
-fn read(path: &Path) -> Result<String, String> {
+/// The texts of the files that can be read, and what is wrong with the others.
+fn read_all(files: &[PathBuf]) -> (Texts, Vec<Finding>) {
+    let (mut texts, mut findings) = (Vec::new(), Vec::new());
+    for path in files {
+        let name = path.display().to_string();
+        match read(path) {
+            Ok(text) => texts.push((name, text)),
+            Err(why) => findings.push(Finding::new(&name, 0, why)),
+        }
+    }
+    (texts, findings)
+}
+
+/// The text of a file of ours, within the bound.
+pub(crate) fn read(path: &Path) -> Result<String, String> {
     let failed = |error: std::io::Error| format!("cannot be read: {error}");
     let bytes = std::fs::metadata(path).map_err(failed)?.len();
     if bytes > FILE_BYTES_MAX {

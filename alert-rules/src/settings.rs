@@ -29,8 +29,12 @@ pub enum Command {
     Run(Box<RunSettings>),
     /// Check rule files and print what is wrong with them; exits 64 if anything is.
     Check(CheckSettings),
+    /// Test rules against fixtures, in a database of its own; exits 1 if any check fails.
+    Test(TestSettings),
+    /// Print how often a rule would have fired, and for which orders, by what is stored.
+    Preview(PreviewSettings),
     /// Print Alertmanager's configuration with these values in place of the production ones.
-    AlertmanagerConfig(RoutingSettings),
+    AlertmanagerConfig(Box<RoutingSettings>),
 }
 
 /// Settings of `run`.
@@ -113,6 +117,40 @@ pub struct CheckSettings {
     #[arg(long)]
     pub with_store: bool,
     /// Where the store is.
+    #[command(flatten)]
+    pub store: PrimarySettings,
+}
+
+/// Settings of `test`.
+#[derive(Debug, Clone, Args)]
+pub struct TestSettings {
+    /// Fixtures.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Folder of rule files, for fixtures that name none.
+    #[arg(long, env = "WAYBILL_ALERTS_RULES", default_value = "alert-rules/rules")]
+    pub rules: PathBuf,
+    /// The lifecycle of orders; without it the built-in one.
+    #[arg(long, env = "WAYBILL_LIFECYCLE", value_name = "FILE")]
+    pub lifecycle: Option<PathBuf>,
+    /// A server, no cluster; the user makes and drops a database there. The one that is named is
+    /// not looked at.
+    #[command(flatten)]
+    pub store: StoreSettings,
+}
+
+/// Settings of `preview`.
+#[derive(Debug, Clone, Args)]
+pub struct PreviewSettings {
+    /// Name of the rule.
+    pub rule: String,
+    /// Since how long ago.
+    #[arg(long, default_value = "30d", value_parser = duration)]
+    pub since: Duration,
+    /// Folder of rule files.
+    #[arg(long, env = "WAYBILL_ALERTS_RULES", default_value = "alert-rules/rules")]
+    pub rules: PathBuf,
+    /// Where the orders are; the user makes and drops a database of views beside them.
     #[command(flatten)]
     pub store: PrimarySettings,
 }

@@ -16,7 +16,7 @@ pub(crate) const GLOBALS: [&str; 2] = ["public_url", "runbook_url"];
 pub(crate) type Row = BTreeMap<String, serde_json::Value>;
 
 /// The compiled templates of all rules.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Templates {
     environment: Environment<'static>,
 }

@@ -70,7 +70,8 @@ impl Check<'_> {
                 let why = format!("alert {} stands twice; names are unique", rule.alert.value);
                 self.say(&rule.alert, why);
             }
-            let rule = self.rule(&mut set.templates, rule);
+            let position = set.rules().count();
+            let rule = Rule { position, ..self.rule(&mut set.templates, rule) };
             if let Some(group) = set.groups.last_mut() {
                 group.rules.push(rule);
             }
@@ -116,7 +117,7 @@ impl Check<'_> {
         let annotations = self.annotations(&shape, templates);
         let sql = shape.sql.map(|sql| sql.value).unwrap_or_default();
         let place = Place { file: self.file.to_owned(), sql_line };
-        Rule { name, sql, labels, annotations, place }
+        Rule { name, sql, labels, annotations, place, position: 0 }
     }
 
     fn labels(&mut self, shape: &RuleShape) -> BTreeMap<String, Label> {

@@ -32,6 +32,11 @@ impl Moment {
         self.0.format("%Y-%m-%d %H:%M UTC").to_string()
     }
 
+    /// Milliseconds since 1970.
+    pub(crate) fn millis(self) -> i64 {
+        self.0.timestamp_millis()
+    }
+
     fn nanos(self) -> i64 {
         self.0.timestamp_nanos_opt().unwrap()
     }
@@ -88,12 +93,25 @@ impl Order {
         self.submitted(at)
     }
 
+    /// The request for its price is published.
+    pub(crate) fn queued(mut self, at: Moment) -> Self {
+        self = self.entered("", at, "crm", 0);
+        if let Some(event) = self.events.last_mut() {
+            event.signal = order_model::keys::SIGNAL_PRICE_REQUESTED.to_owned();
+        }
+        self
+    }
+
     pub(crate) fn running(self, at: Moment, attempt: u32) -> Self {
         self.entered("CALCULATION_RUNNING", at, "calc-engine", attempt)
     }
 
     pub(crate) fn priced(self, at: Moment) -> Self {
         self.entered("PRICE_CALCULATED", at, "calc-engine", 0)
+    }
+
+    pub(crate) fn approved(self, at: Moment) -> Self {
+        self.entered("MANUFACTURING_APPROVED", at, "crm", 0)
     }
 
     pub(crate) fn cancelled(self, at: Moment) -> Self {

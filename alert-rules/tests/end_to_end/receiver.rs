@@ -1,5 +1,6 @@
 //! On-call's webhook: it writes down every alert of every call.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::extract::State;
@@ -18,6 +19,10 @@ impl Heard {
         self.0["startsAt"].as_str().unwrap()
     }
 
+    pub(crate) fn is(&self, alert: &str, status: &str) -> bool {
+        self.0["labels"]["alertname"] == alert && self.0["status"] == status
+    }
+
     pub(crate) fn annotation(&self, name: &str) -> &str {
         self.0["annotations"][name].as_str().unwrap()
     }
@@ -28,22 +33,47 @@ impl Heard {
 pub(crate) struct Receiver {
     pub(crate) url: String,
     heard: Arc<Mutex<Vec<Heard>>>,
+    calls: Arc<AtomicUsize>,
 }
 
 impl Receiver {
     pub(crate) async fn start() -> Self {
         let heard: Arc<Mutex<Vec<Heard>>> = Arc::default();
-        let router = Router::new().route("/webhook", post(hear)).with_state(Arc::clone(&heard));
+        let calls: Arc<AtomicUsize> = Arc::default();
+        let state = (Arc::clone(&heard), Arc::clone(&calls));
+        let router = Router::new().route("/webhook", post(hear)).with_state(state);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/webhook", listener.local_addr().unwrap());
         tokio::spawn(axum::serve(listener, router).into_future());
-        Self { url, heard }
+        Self { url, heard, calls }
+    }
+
+    /// How often the webhook was called.
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Every alert of every call, in the order of the calls.
+    pub(crate) fn all(&self) -> Vec<Heard> {
+        self.heard.lock().unwrap().clone()
+    }
+
+    /// Waits until an alert of that name and status was heard.
+    pub(crate) async fn heard_of(&self, alert: &str, status: &str) -> Heard {
+        until(&format!("{alert} {status}"), || async {
+            self.all().into_iter().find(|heard| heard.is(alert, status))
+        })
+        .await
     }
 
     fn of(&self, order: &str, status: &str) -> Vec<Heard> {
         let heard = self.heard.lock().unwrap();
-        let ours =
-            |alert: &&Heard| alert.0["labels"]["order"] == order && alert.0["status"] == status;
+        // Pages: what comes before the hour stands in tests of its own.
+        let ours = |alert: &&Heard| {
+            alert.0["labels"]["order"] == order
+                && alert.0["status"] == status
+                && (alert.0["labels"]["severity"] == "critical" || order.starts_with("odd"))
+        };
         heard.iter().filter(ours).cloned().collect()
     }
 
@@ -61,8 +91,11 @@ impl Receiver {
     }
 }
 
-async fn hear(State(heard): State<Arc<Mutex<Vec<Heard>>>>, Json(call): Json<Value>) {
+type Shared = (Arc<Mutex<Vec<Heard>>>, Arc<AtomicUsize>);
+
+async fn hear(State((heard, calls)): State<Shared>, Json(call): Json<Value>) {
     assert_eq!(call["version"], "4");
+    calls.fetch_add(1, Ordering::Relaxed);
     let alerts = call["alerts"].as_array().unwrap().iter().cloned().map(Heard);
     heard.lock().unwrap().extend(alerts);
 }

@@ -7,15 +7,19 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use order_model::Lifecycle;
-use order_store::{Stitcher, Store, StoreSettings, Writer};
+use order_store::read::AlertRow;
+use order_store::{Batch, Stitcher, Store, StoreSettings, Writer};
 use tempfile::TempDir;
 
 use crate::children::{Running, engine_program, program, until};
-use crate::orders::Order;
-use crate::receiver::Receiver;
+use crate::orders::{Moment, Order, minutes_ago};
+use crate::receiver::{Heard, Receiver};
 
 /// The rules of the product.
 pub(crate) const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rules");
+
+/// How long Alertmanager waits for company; what is older goes at once.
+pub(crate) const GROUP_WAIT: &str = "200ms";
 
 pub(crate) struct Stack {
     folder: TempDir,
@@ -24,7 +28,10 @@ pub(crate) struct Stack {
     engine: Option<Running>,
     _alertmanager: Running,
     pub(crate) alertmanager_url: String,
+    /// What tracker-ui hears: every alert that is not inhibited.
     pub(crate) receiver: Receiver,
+    /// What on-call hears.
+    pub(crate) pages: Receiver,
     started: AtomicU32,
 }
 
@@ -49,7 +56,8 @@ impl Stack {
         let folder = tempfile::tempdir().unwrap();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let receiver = Receiver::start().await;
-        let (alertmanager, alertmanager_url) = alertmanager(folder.path(), &receiver).await;
+        let pages = Receiver::start().await;
+        let (alertmanager, alertmanager_url) = alertmanager(folder.path(), &receiver, &pages).await;
         let stack = Self {
             folder,
             http,
@@ -58,6 +66,7 @@ impl Stack {
             _alertmanager: alertmanager,
             alertmanager_url,
             receiver,
+            pages,
             started: AtomicU32::new(0),
         };
         let ready = format!("{}/-/ready", stack.alertmanager_url);
@@ -118,12 +127,40 @@ impl Stack {
 
     /// Writes the facts of an order and derives it, as the collector does.
     pub(crate) async fn write(&self, order: &Order) {
-        let batch = order.batch();
+        self.write_all(std::slice::from_ref(order)).await;
+    }
+
+    /// Writes the facts of many orders together.
+    pub(crate) async fn write_all(&self, orders: &[Order]) {
+        let mut batch = Batch::default();
+        orders.iter().for_each(|order| batch.append(order.batch()));
         let token = format!("batch-{}", self.number());
         Writer::new(self.store()).insert(&batch, &token).await.unwrap();
         let stitcher = Stitcher::new(self.store(), Arc::new(Lifecycle::default()));
         let stitched = stitcher.stitch(&batch.touched(), Duration::ZERO).await.unwrap();
-        assert_eq!(stitched.orders, 1);
+        assert_eq!(stitched.orders, orders.len());
+    }
+
+    /// Writes down what the webhook heard, as tracker-ui does.
+    pub(crate) async fn record(&self, heard: &Heard) {
+        let texts = |of: &str| -> Vec<(String, String)> {
+            let map = heard.0[of].as_object().unwrap();
+            map.iter().map(|(k, v)| (k.clone(), v.as_str().unwrap().to_owned())).collect()
+        };
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let row = AlertRow {
+            order_id: text(&heard.0["labels"]["order"]),
+            fingerprint: text(&heard.0["fingerprint"]),
+            starts_at: Moment::parse(heard.starts_at()).millis(),
+            status: text(&heard.0["status"]),
+            alert_name: text(&heard.0["labels"]["alertname"]),
+            severity: text(&heard.0["labels"]["severity"]),
+            ends_at: 0,
+            labels: texts("labels"),
+            annotations: texts("annotations"),
+            first_received_at: minutes_ago(0).millis(),
+        };
+        Writer::new(self.store()).record_alerts(&[row]).await.unwrap();
     }
 
     /// A folder with one rule file, `rules.yaml`.
@@ -169,6 +206,23 @@ impl Stack {
         command.args(["--store-url", &self.store_url()]);
         let output = command.output().await.unwrap();
         (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    }
+
+    /// A command of the program that ends by itself: exit code, and what it printed.
+    pub(crate) async fn command(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let mut command = program();
+        command.args(arguments).args(["--store-url", &self.store_url()]);
+        let output = tokio::time::timeout(crate::children::DEADLINE * 5, command.output());
+        let output = output.await.unwrap().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    }
+
+    /// The databases of the store that begin so.
+    pub(crate) async fn databases(&self, beginning: &str) -> Vec<String> {
+        let sql =
+            format!("SELECT name FROM system.databases WHERE startsWith(name, '{beginning}')");
+        self.store().client().query(&sql).fetch_all::<String>().await.unwrap()
     }
 
     /// The alert about an order, as Alertmanager holds it.
@@ -223,10 +277,11 @@ impl Evaluator {
 }
 
 /// Alertmanager with the product's configuration and quick groups, on a free port.
-async fn alertmanager(folder: &Path, receiver: &Receiver) -> (Running, String) {
+async fn alertmanager(folder: &Path, receiver: &Receiver, pages: &Receiver) -> (Running, String) {
     let config = program()
         .args(["alertmanager-config", "--webhook-url", &receiver.url])
-        .args(["--group-wait", "200ms", "--group-interval", "1s"])
+        .args(["--on-call-url", &pages.url])
+        .args(["--group-wait", GROUP_WAIT, "--group-interval", "1s"])
         .output()
         .await
         .unwrap();

@@ -72,17 +72,22 @@ ORDER BY OrderId
 SETTINGS index_granularity = 128,
          min_compress_block_size = 8192, max_compress_block_size = 16384, fsync_after_insert = 1, fsync_part_directory = 1;
 
--- The orders that are open, without their history: the board, lists and rules read these. An order
--- that has ended keeps a row with IsOpen = 0 until the tidying takes it.
+-- The orders that are open, with no more of their history than the last three stays, which rules
+-- end by: the board, lists and rules read these. An order that has ended keeps a row with
+-- IsOpen = 0 until the tidying takes it.
 CREATE TABLE IF NOT EXISTS orders_open AS orders
 ENGINE = ReplacingMergeTree(DerivedAt)
 ORDER BY OrderId
 SETTINGS index_granularity = 2048, fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS orders_open_mv TO orders_open AS
-SELECT * EXCEPT (
-    Traces, LinkedTraces, HistoryStage, HistoryEnteredAt, HistorySource, HistoryAttempt
-) FROM orders
+SELECT
+    * EXCEPT (
+        Traces, LinkedTraces, HistoryStage, HistoryEnteredAt, HistorySource, HistoryAttempt
+    ),
+    arraySlice(orders.HistoryStage, -3) AS HistoryStage,
+    arraySlice(orders.HistoryEnteredAt, -3) AS HistoryEnteredAt
+FROM orders
 WHERE Announced = 1;
 
 -- Where the orders that have ended are listed from, newest first. A hint: an order that has moved

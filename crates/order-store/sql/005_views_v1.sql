@@ -137,8 +137,8 @@ SELECT
     assumeNotNull(RequestedAt + toIntervalSecond(limits.1)) AS LateAt,
     assumeNotNull(RequestedAt + toIntervalSecond(limits.2)) AS StuckAt,
     -- An order that the customer has given up waits for no price.
-    IsOpen AND ifNull(AbandonedAt > as_of, 1) AND AnsweredAt IS NULL AND StuckAt <= as_of
-        AS OverOneHour,
+    IsOpen AND ifNull(AbandonedAt > as_of, 1) AND AnsweredAt IS NULL AS IsAwaited,
+    IsAwaited AND StuckAt <= as_of AS OverOneHour,
     AnsweredAt > StuckAt AS AnsweredTooLate,
     -- Answered in time, but heard of only after the hour, or so shortly before it that it may not
     -- have been derived by then: on-call may have been paged meanwhile.

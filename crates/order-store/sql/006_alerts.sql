@@ -20,7 +20,7 @@ SETTINGS non_replicated_deduplication_window = 10000, allow_dimensions_outside_s
 CREATE VIEW IF NOT EXISTS alerts_v1 AS
 SELECT
     OrderId, Fingerprint, StartsAt, any(AlertName) AS AlertName, any(Severity) AS Severity,
-    argMin(Annotations, FirstReceivedAt) AS Annotations,
+    any(Labels) AS Labels, argMin(Annotations, FirstReceivedAt) AS Annotations,
     if(countIf(Status = 'firing') = 0, NULL, minIf(FirstReceivedAt, Status = 'firing')) AS PagedAt,
     if(countIf(Status = 'resolved') = 0, NULL, maxIf(EndsAt, Status = 'resolved')) AS ResolvedAt
 FROM alert_history

@@ -17,7 +17,7 @@ use std::sync::LazyLock;
 use clickhouse::Row;
 use serde::Deserialize;
 
-pub use alerts::{AlertItem, AlertRow};
+pub use alerts::{AlertItem, AlertRow, SEVERITY_OF_PAGES};
 pub use board::{Board, BoardStage, SourceClock, SourceHeard};
 pub use lists::{OrderPage, StageCursor, StageFilter};
 pub use order::{Calculation, Handover, OrderDetail, SignOfLife, Visit};

@@ -20,7 +20,7 @@ use crate::connection::Store;
 use crate::error::StoreError;
 
 /// The migrations, in order: number, name, text.
-const MIGRATIONS: [(u32, &str, &str); 8] = [
+const MIGRATIONS: [(u32, &str, &str); 9] = [
     (1, "spans_and_logs", include_str!("../sql/001_spans_and_logs.sql")),
     (2, "order_facts", include_str!("../sql/002_order_facts.sql")),
     (3, "lifecycle", include_str!("../sql/003_lifecycle.sql")),
@@ -29,6 +29,7 @@ const MIGRATIONS: [(u32, &str, &str); 8] = [
     (6, "alerts", include_str!("../sql/006_alerts.sql")),
     (7, "metrics", include_str!("../sql/007_metrics.sql")),
     (8, "merges_are_synced", include_str!("../sql/008_merges_are_synced.sql")),
+    (9, "alert_views_v1", include_str!("../sql/009_alert_views_v1.sql")),
 ];
 
 /// Parts that several views share, by the mark that stands for them.

@@ -9,6 +9,8 @@ use crate::error::StoreError;
 use crate::rows::Attributes;
 use crate::writer::Writer;
 
+/// The severity of what calls on-call; the rest are warnings, which call nobody out of bed.
+pub const SEVERITY_OF_PAGES: &str = "critical";
 /// Most alerts of one order that a page shows.
 const ALERTS_MAX: u32 = 50;
 
@@ -101,7 +103,12 @@ impl Reader {
     pub async fn active_alerts(&self) -> Result<u64, StoreError> {
         self.store
             .fetch_one("count active alerts", |client| {
-                client.query("SELECT count() FROM alerts_v1 WHERE ResolvedAt IS NULL")
+                client
+                    .query(
+                        "SELECT count() FROM alerts_v1 \
+                         WHERE ResolvedAt IS NULL AND Severity = {severity:String}",
+                    )
+                    .param("severity", SEVERITY_OF_PAGES)
             })
             .await
     }
