@@ -295,7 +295,8 @@ async fn set_clocks(server: &Server) {
                 .replace("now64(3, 'UTC')", "toDateTime64('2026-11-20 10:00:00', 3, 'UTC')")
                 .replace("now('UTC')", "toDateTime('2026-11-20 10:00:00', 'UTC')");
             if fixed != statement {
-                let again = fixed.replacen("CREATE VIEW IF NOT EXISTS", "CREATE OR REPLACE VIEW", 1);
+                let again =
+                    fixed.replacen("CREATE VIEW IF NOT EXISTS", "CREATE OR REPLACE VIEW", 1);
                 for database in ["single", "both"] {
                     run(server, database, &again).await;
                 }
