@@ -21,7 +21,8 @@
 //!
 //! Harsher than ext4 in one place: `auto_da_alloc`, which syncs a file that is renamed over another
 //! one, is off. Kinder in one: what was synced is never torn or rotten. Its room is bounded
-//! ([`ForgetfulDisk::limit`]): beyond it, writes fail with `ENOSPC`.
+//! ([`ForgetfulDisk::limit`]): beyond it, writes fail with `ENOSPC`; so they do with `EDQUOT` beyond a
+//! [quota](ForgetfulDisk::quota), of which nobody is told before.
 
 mod pages;
 mod image;
@@ -114,6 +115,12 @@ impl ForgetfulDisk {
     /// As much room as at the beginning.
     pub fn limit_no_more(&self) {
         self.limit(BYTES_MAX);
+    }
+
+    /// Lets files take so many bytes more before writes fail with `EDQUOT`, while the disk says that
+    /// there is room; `None`: no quota.
+    pub fn quota(&self, bytes_more: Option<u64>) {
+        self.image().quota(bytes_more);
     }
 
     /// Lets the disk die right after so many writes to files whose name begins so, for a kill at a

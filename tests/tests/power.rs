@@ -137,3 +137,84 @@ async fn a_full_disk_leaves_definitions_whole() -> Result<()> {
     drop(disk);
     stack.finish().await
 }
+
+/// libchdb does not look whether its writes fail (`clickhouse-embedded`'s `ffi/writes.rs`): a part cut
+/// off at any page of it would be acknowledged, and set aside at the next start.
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_that_fail_without_warning_lose_nothing() -> Result<()> {
+    if !ForgetfulDisk::is_possible() {
+        return Ok(());
+    }
+    let folder = Folder::private()?;
+    let disk = ForgetfulDisk::mount(folder.path().join("store"))?;
+    let mut stack = Stack::new(folder, Ports::Free)?;
+    stack.start_part(Part::Engine).await?;
+    let made = client(&stack)?.with_database("default");
+    for synced in [1, 0] {
+        let create = format!(
+            "CREATE TABLE torn_{synced} (a UInt64, b String, INDEX b b TYPE bloom_filter) \
+             ENGINE = MergeTree ORDER BY a SETTINGS fsync_after_insert = {synced}, \
+             fsync_part_directory = {synced}, min_rows_to_fsync_after_merge = {synced}, \
+             non_replicated_deduplication_window = 1000"
+        );
+        made.query(&create).execute().await?;
+    }
+    // Such a part has 15 files; each step cuts it off a page later.
+    for step in 0..QUOTA_STEPS {
+        refused_once(&mut stack, &disk, step).await.with_context(|| format!("{step} pages"))?;
+    }
+    stack.kill_part(Part::Engine).await?;
+    stack.start_part(Part::Engine).await?;
+    whole(&stack, QUOTA_STEPS).await?;
+    stack.stop().await?;
+    drop(disk);
+    stack.finish().await
+}
+
+/// Pages that the largest cut part has.
+const QUOTA_STEPS: u64 = 30;
+/// Rows of each insert.
+const QUOTA_ROWS: u64 = 100;
+
+/// Inserts, merges and changes a definition with so many pages left, and then repeats the inserts
+/// without a bound.
+async fn refused_once(stack: &mut Stack, disk: &ForgetfulDisk, pages: u64) -> Result<()> {
+    for synced in [1, 0] {
+        let table = format!("torn_{synced}");
+        let insert = format!(
+            "INSERT INTO {table} SETTINGS insert_deduplication_token = '{pages}' \
+             SELECT {pages} * {QUOTA_ROWS} + number, hex(number) FROM numbers({QUOTA_ROWS})"
+        );
+        let merge = format!("OPTIMIZE TABLE {table} FINAL");
+        let change = format!("ALTER TABLE {table} MODIFY SETTING merge_max_block_size = {pages}1");
+        for (statement, must) in [(insert, true), (merge, false), (change, false)] {
+            disk.quota(Some(pages * 4_096));
+            let done = client(stack)?.with_database("default").query(&statement).execute().await;
+            disk.quota(None);
+            // A part that nothing syncs ends the engine before it counts as inserted.
+            if matches!(done, Err(clickhouse::error::Error::Network(_))) {
+                anyhow::ensure!(synced == 0 && must, "the engine ended during {statement}");
+                stack.kill_part(Part::Engine).await?;
+                stack.start_part(Part::Engine).await?;
+            }
+            if done.is_err() && must {
+                client(stack)?.with_database("default").query(&statement).execute().await?;
+            }
+        }
+    }
+    whole(stack, pages + 1).await
+}
+
+/// Every row is there once, in files that can be read.
+async fn whole(stack: &Stack, inserts: u64) -> Result<()> {
+    let rows = inserts * QUOTA_ROWS;
+    for table in ["torn_1", "torn_0"] {
+        let read = format!("SELECT count(), uniqExact(a), sum(a), sum(length(b)) > 0 FROM {table}");
+        let client = client(stack)?.with_database("default");
+        let read: (u64, u64, u64, bool) = client.query(&read).fetch_one().await?;
+        assert_eq!(read, (rows, rows, rows * (rows - 1) / 2, true), "{table}");
+        let aside = "SELECT count() FROM system.detached_parts";
+        assert_eq!(client.query(aside).fetch_one::<u64>().await?, 0);
+    }
+    Ok(())
+}

@@ -9,9 +9,12 @@ pub(crate) mod catalogue;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use prometheus_client::metrics::counter::Counter;
+
 use crate::exception::{self, Exception};
 use crate::ffi::{Connection, Library, LoadError};
 use crate::settings::Settings;
+use crate::torn;
 
 use catalogue::Catalogue;
 use folder::{Folder, FolderError};
@@ -58,12 +61,18 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Loads the library at `path`, takes the folder, and starts the engine. Blocks for about a second.
+    /// Loads the library at `path`, takes the folder, and starts the engine. Blocks for about a
+    /// second.
     ///
     /// # Errors
     /// [`OpenError`].
-    pub(crate) fn open(settings: &Settings, path: &Path) -> Result<Self, OpenError> {
+    pub(crate) fn open(
+        settings: &Settings,
+        path: &Path,
+        failed_writes: Counter,
+    ) -> Result<Self, OpenError> {
         let folder = Folder::take(&settings.data)?;
+        torn::watch(folder.path(), failed_writes);
         let library = Library::load(path)?;
         let arguments = arguments(settings, &folder);
         let mut boot = arguments.clone();

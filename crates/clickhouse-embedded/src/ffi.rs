@@ -2,8 +2,11 @@
 //!
 //! The package brings no header; the functions are those of
 //! <https://github.com/chdb-io/chdb-core/blob/main/programs/local/chdb.h> at 26.7. What this
-//! module knows: calls, lengths, ownership. What it does not: HTTP, users, guards.
+//! module knows: calls, lengths, ownership. What it does not: HTTP, users, guards. The other way,
+//! what the engine calls of ours, is in [`writes`].
 #![allow(unsafe_code, reason = "the engine is a C library; every call of it is in this file")]
+
+mod writes;
 
 use std::ffi::{CStr, CString, c_char, c_double, c_int, c_void};
 use std::path::Path;
@@ -17,6 +20,9 @@ pub enum LoadError {
     /// The file is missing, not for this machine, or lacks a symbol.
     #[error("cannot load the engine library")]
     Library(#[from] libloading::Error),
+    /// This program was linked so that the engine's writes would go past it.
+    #[error("the engine's failed writes would be lost: `write` is not exported (see build.rs)")]
+    Unguarded,
 }
 
 unsafe extern "C" {
@@ -139,6 +145,12 @@ impl Library {
     /// # Errors
     /// [`LoadError`].
     pub(crate) fn load(path: &Path) -> Result<&'static Self, LoadError> {
+        let program = libloading::os::unix::Library::this();
+        // SAFETY: the signature is that of `write`, and it is not called.
+        let found = unsafe { program.get::<writes::Write>(b"write\0") }?;
+        if *found as usize != writes::write as writes::Write as usize {
+            return Err(LoadError::Unguarded);
+        }
         // SAFETY: loading runs the library's initialisers; it is the pinned engine package,
         // named by the operator.
         let library = Box::leak(Box::new(unsafe { libloading::Library::new(path) }?));

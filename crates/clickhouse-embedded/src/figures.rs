@@ -40,6 +40,8 @@ pub(crate) struct Figures {
     pub(crate) connections: Gauge,
     /// Entries of the log of queries that the disk had no time for.
     pub(crate) log_dropped: Counter,
+    /// Files of the engine that a write did not reach.
+    pub(crate) failed_writes: Counter,
 }
 
 impl Figures {
@@ -60,6 +62,7 @@ impl Figures {
             sessions: gauge("sessions", "Sessions held"),
             connections: gauge("connections", "Open connections"),
             log_dropped: counter("query_log_dropped", "Entries the query log dropped"),
+            failed_writes: counter("failed_writes", "Files that a write of the engine failed on"),
         }
     }
 }

@@ -19,6 +19,7 @@ mod query_log;
 mod figures;
 mod engine;
 mod ffi;
+mod torn;
 mod exception;
 mod priority;
 mod program;

@@ -68,8 +68,8 @@ pub async fn start(settings: Settings, stop: Stop) -> Result<(), StartError> {
     let metrics = Metrics::new("clickhouse-embedded", env!("CARGO_PKG_VERSION"));
     let figures = Figures::new(&metrics);
     let (listener, address) = daemon::serve::bind("clickhouse-http", settings.listen).await?;
-    let opening = settings.clone();
-    let engine = tokio::task::spawn_blocking(move || Engine::open(&opening, &library))
+    let (opening, failed) = (settings.clone(), figures.failed_writes.clone());
+    let engine = tokio::task::spawn_blocking(move || Engine::open(&opening, &library, failed))
         .await
         .map_err(|error| StartError::Io { doing: "start the engine", source: error.into() })??;
     tracing::info!(version = engine.version, data = %settings.data.display(), "engine open");

@@ -65,7 +65,10 @@ impl QueryLog {
     pub(crate) fn open(path: &Path, bytes_max: u64, dropped: Counter) -> io::Result<Self> {
         let mut file = Rotated::open(path, bytes_max)?;
         let (messages, waiting): (_, Receiver<Message>) = sync_channel(WAITING_MAX);
+        let unwritten = dropped.clone();
         std::thread::Builder::new().name("query-log".to_owned()).spawn(move || {
+            // Said once until it is over: a full disk refuses every line.
+            let mut is_refused = false;
             for message in waiting {
                 let entry = match message {
                     Message::Entry(entry) => entry,
@@ -75,8 +78,17 @@ impl QueryLog {
                         continue;
                     }
                 };
-                if let Err(error) = file.write(&line(&entry, SystemTime::now())) {
-                    tracing::warn!(%error, "the log of queries cannot be written");
+                let written = file.write(&line(&entry, SystemTime::now()));
+                match &written {
+                    Err(error) if !is_refused => {
+                        tracing::warn!(%error, "the log of queries cannot be written");
+                    }
+                    Ok(()) if is_refused => tracing::info!("the log of queries is written again"),
+                    _ => {}
+                }
+                is_refused = written.is_err();
+                if is_refused {
+                    unwritten.inc();
                 }
             }
         })?;

@@ -158,4 +158,5 @@ CREATE TABLE IF NOT EXISTS conservation_checks (
     Merged UInt64
 ) ENGINE = ReplacingMergeTree(CheckedAt)
 ORDER BY Checker
-TTL toDateTime(CheckedAt) + INTERVAL 30 DAY;
+TTL toDateTime(CheckedAt) + INTERVAL 30 DAY
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;

@@ -68,6 +68,8 @@ pub(super) struct Image {
     last: u64,
     pages: u64,
     pages_max: u64,
+    /// Pages that may be taken before writes fail without warning.
+    quota: Option<u64>,
     refused: u64,
     fate: Fate,
 }
@@ -106,6 +108,7 @@ impl Image {
             last: ROOT,
             pages: 0,
             pages_max: bytes_max / PAGE_BYTES,
+            quota: None,
             refused: 0,
             fate: Fate::Lives,
         }
@@ -151,6 +154,12 @@ impl Image {
 
     pub(super) const fn limit(&mut self, bytes_max: u64) {
         self.pages_max = bytes_max / PAGE_BYTES;
+    }
+
+    /// Lets files take so many bytes more, or as many as there is room for. What asks for the room
+    /// of the disk is not told of it, as with quotas of users and projects.
+    pub(super) fn quota(&mut self, bytes_more: Option<u64>) {
+        self.quota = bytes_more.map(|bytes| self.pages + bytes / PAGE_BYTES);
     }
 
     pub(super) fn node(&self, inode: u64) -> Done<&Node> {
@@ -320,6 +329,10 @@ impl Image {
         if more > 0 && taken + more > there_are {
             self.refused += 1;
             return Err(Errno::NOSPC);
+        }
+        if more > 0 && self.quota.is_some_and(|quota| taken + more > quota) {
+            self.refused += 1;
+            return Err(Errno::DQUOT);
         }
         node.modified_at = now;
         pages.write(offset, bytes, self.unsynced.entry(inode).or_default());

@@ -1,8 +1,8 @@
 //! Room for definitions: statements that write one are refused before the disk is full.
 //!
-//! On a full disk the engine (26.7.2.1) puts an empty file in the place of a table's definition
-//! when it is to change it, and does not open the folder at its next start. Rows that do not fit
-//! are refused by the engine itself, and harm nothing.
+//! Writes that fail are told to the engine (`ffi/writes.rs`), so that a definition stays whole on a
+//! full disk; but only when the statement is half done, and in words of a file. Rows that do not
+//! fit are refused by the engine itself.
 
 use std::path::Path;
 
