@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::fold::OrderState;
 use crate::keys::KIND_READY_MADE;
 use crate::lifecycle::{Deadlines, Lifecycle, Stage};
-use crate::time::UnixNanos;
+use crate::time::{UnixNanos, to_millis};
 
 /// The points in time at which derived states begin. They change with the facts and the
 /// lifecycle, not with the clock.
@@ -34,6 +34,37 @@ pub struct Judgement {
     pub abandoned_at: Option<UnixNanos>,
     /// Nobody confirmed the end.
     pub not_confirmed_at: Option<UnixNanos>,
+    /// What holds for each stay of [`OrderState::history`], in its order.
+    pub stays: Vec<StayTerms>,
+}
+
+/// What holds for a stay in a stage, also after it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StayTerms {
+    /// Whose turn it is: a key of the lifecycle's `[waiting_for]`; empty for an unknown stage.
+    pub waiting_for: String,
+    /// From this long on the order is stuck in it. None where there is no such deadline, and where
+    /// a price is awaited: that is told of by the calculation ([`PriceWait`]).
+    pub stuck_after: Option<Duration>,
+}
+
+/// The one-hour rule: the latest request for a price at a point in time. Its clock, queue
+/// included, is that of `docs/stitching.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PriceWait {
+    /// Slow from then on, if there is no price by then.
+    pub late_at: UnixNanos,
+    /// On-call is paged then, likewise.
+    pub stuck_at: UnixNanos,
+    /// Whether somebody waits for the price.
+    pub awaited: bool,
+    /// Whether on-call is to be paged.
+    pub over_one_hour: bool,
+    /// Whether the price came after the hour.
+    pub answered_too_late: bool,
+    /// Whether the price came within the hour and was heard of so late that on-call may have been
+    /// paged meanwhile.
+    pub answer_heard_too_late: bool,
 }
 
 /// The derived states at a point in time. Several may hold; [`Marks::condition`] is the gravest.
@@ -123,8 +154,16 @@ impl TryFrom<String> for Condition {
     }
 }
 
+/// Within this an answer that was heard of has been derived, also by a stitcher that took over from
+/// another.
+pub const ANSWER_DERIVED_WITHIN: Duration = Duration::from_mins(15);
+
 fn after(time: UnixNanos, wait: Duration) -> UnixNanos {
-    time.saturating_add(i64::try_from(wait.as_nanos()).unwrap_or(i64::MAX))
+    time.saturating_add(nanos(wait))
+}
+
+fn nanos(wait: Duration) -> i64 {
+    i64::try_from(wait.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// The points in time that follow from a state.
@@ -134,24 +173,25 @@ pub fn judge(lifecycle: &Lifecycle, state: &OrderState) -> Judgement {
     let ready_made = state.kind == KIND_READY_MADE
         || (state.kind.is_empty() && !state.has_model && state.calculation.is_none());
     let promised_at = state.promised_from.map(|from| after(from, lifecycle.promise.within));
+    let history = state.history.iter();
+    let stays = history.map(|visit| stay(lifecycle, &visit.stage, ready_made)).collect();
     let Some(stage) = lifecycle.stage(&state.stage) else {
         let overdue_at = promised_at.filter(|_| state.promised_to.is_none());
-        return Judgement { ready_made, promised_at, overdue_at, ..Judgement::default() };
+        return Judgement { ready_made, promised_at, overdue_at, stays, ..Judgement::default() };
     };
-    let differs = stage.ready_made.as_ref().filter(|_| ready_made);
+    let terms = terms(stage, ready_made);
     let clock = if stage.measured_from_price_request {
         let open = state.calculation.as_ref().filter(|c| c.answered_at.is_none());
         open.map(|calculation| calculation.requested_at)
     } else {
         Some(since)
     };
-    let deadlines = differs.map(|differs| differs.deadlines).or(stage.deadlines);
-    let at = |wait: fn(Deadlines) -> Duration| Some(after(clock?, wait(deadlines?)));
+    let at = |wait: fn(Deadlines) -> Duration| Some(after(clock?, wait(terms.deadlines?)));
     let kept = state.promised_to.is_some() || stage.terminal;
     Judgement {
         terminal: stage.terminal,
         ready_made,
-        waiting_for: differs.map_or(&stage.waiting_for, |differs| &differs.waiting_for).clone(),
+        waiting_for: terms.waiting_for.to_owned(),
         next_set_by: next_set_by(lifecycle, state, ready_made),
         late_at: at(|deadlines| deadlines.late),
         stuck_at: at(|deadlines| deadlines.stuck),
@@ -159,7 +199,31 @@ pub fn judge(lifecycle: &Lifecycle, state: &OrderState) -> Judgement {
         overdue_at: promised_at.filter(|_| !kept),
         abandoned_at: stage.abandoned_after.map(|wait| after(since, wait)),
         not_confirmed_at: stage.not_confirmed_after.map(|wait| after(since, wait)),
+        stays,
     }
+}
+
+/// A stage as orders of one kind pass it.
+struct Terms<'a> {
+    waiting_for: &'a str,
+    deadlines: Option<Deadlines>,
+}
+
+fn terms(stage: &Stage, ready_made: bool) -> Terms<'_> {
+    let differs = stage.ready_made.as_ref().filter(|_| ready_made);
+    Terms {
+        waiting_for: differs.map_or(&stage.waiting_for, |differs| &differs.waiting_for),
+        deadlines: differs.map(|differs| differs.deadlines).or(stage.deadlines),
+    }
+}
+
+fn stay(lifecycle: &Lifecycle, stage: &str, ready_made: bool) -> StayTerms {
+    let Some(stage) = lifecycle.stage(stage) else { return StayTerms::default() };
+    let Terms { waiting_for, deadlines } = terms(stage, ready_made);
+    let asks_for_price = !ready_made && stage.name == lifecycle.calculation.requested_by;
+    let awaits_price = asks_for_price || stage.measured_from_price_request;
+    let stuck_after = deadlines.filter(|_| !awaits_price).map(|deadlines| deadlines.stuck);
+    StayTerms { waiting_for: waiting_for.to_owned(), stuck_after }
 }
 
 /// Who may set the next stage that an order of this kind and channel passes. A calculation that
@@ -184,6 +248,34 @@ impl Judgement {
     pub fn settled(&self, now: UnixNanos) -> bool {
         let ended = self.terminal && self.stuck_at.is_none();
         ended || self.abandoned_at.is_some_and(|at| at <= now)
+    }
+
+    /// The one-hour rule at `as_of`; none if no price was ever asked for. `open`: whether the order
+    /// has not ended for good, as it was derived.
+    #[must_use]
+    pub fn price_wait(
+        &self,
+        lifecycle: &Lifecycle,
+        state: &OrderState,
+        open: bool,
+        as_of: UnixNanos,
+    ) -> Option<PriceWait> {
+        let calculation = state.calculation.as_ref()?;
+        let stuck_at = after(calculation.requested_at, lifecycle.calculation.stuck);
+        let given_up = self.abandoned_at.is_some_and(|at| at <= as_of);
+        let awaited = open && !given_up && calculation.answered_at.is_none();
+        let in_doubt = stuck_at.saturating_sub(nanos(ANSWER_DERIVED_WITHIN));
+        let heard_in_doubt = calculation.answer_heard_at.is_some_and(|at| at > to_millis(in_doubt));
+        Some(PriceWait {
+            late_at: after(calculation.requested_at, lifecycle.calculation.late),
+            stuck_at,
+            awaited,
+            over_one_hour: awaited && stuck_at <= as_of,
+            answered_too_late: calculation.answered_at.is_some_and(|at| at > stuck_at),
+            answer_heard_too_late: calculation.answered_at.is_some_and(|at| at <= stuck_at)
+                && stuck_at <= as_of
+                && heard_in_doubt,
+        })
     }
 
     /// The derived states at `as_of`. Of an order that has ended for good nothing is waited for:

@@ -54,6 +54,9 @@ CREATE TABLE IF NOT EXISTS orders (
     HistoryEnteredAt Array(DateTime64(3, 'UTC')) CODEC(ZSTD(1)),
     HistorySource Array(LowCardinality(String)) CODEC(ZSTD(1)),
     HistoryAttempt Array(UInt32) CODEC(ZSTD(1)),
+    -- After so long a stay counts as stuck; 0: never, or while a price is awaited.
+    HistoryStuckSeconds Array(UInt32) CODEC(ZSTD(1)),
+    HistoryWaitingFor Array(LowCardinality(String)) CODEC(ZSTD(1)),
     -- Derive again then: an event from the future counts, or the customer has given up.
     RefoldAt Nullable(DateTime64(3, 'UTC')) CODEC(ZSTD(1)),
     -- 0: ended for good, or given up, or another order's id.
@@ -83,10 +86,13 @@ SETTINGS index_granularity = 2048, fsync_after_insert = 1, fsync_part_directory 
 CREATE MATERIALIZED VIEW IF NOT EXISTS orders_open_mv TO orders_open AS
 SELECT
     * EXCEPT (
-        Traces, LinkedTraces, HistoryStage, HistoryEnteredAt, HistorySource, HistoryAttempt
+        Traces, LinkedTraces, HistoryStage, HistoryEnteredAt, HistorySource, HistoryAttempt,
+        HistoryStuckSeconds, HistoryWaitingFor
     ),
     arraySlice(orders.HistoryStage, -3) AS HistoryStage,
-    arraySlice(orders.HistoryEnteredAt, -3) AS HistoryEnteredAt
+    arraySlice(orders.HistoryEnteredAt, -3) AS HistoryEnteredAt,
+    arraySlice(orders.HistoryStuckSeconds, -3) AS HistoryStuckSeconds,
+    arraySlice(orders.HistoryWaitingFor, -3) AS HistoryWaitingFor
 FROM orders
 WHERE Announced = 1;
 

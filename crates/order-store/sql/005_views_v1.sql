@@ -121,35 +121,23 @@ FULL OUTER JOIN (
 CREATE VIEW IF NOT EXISTS board_v1 AS SELECT * FROM board_at_v1(as_of = now64(3, 'UTC'));
 
 -- The one-hour rule: the latest request for a price of every order that needs one, while the
--- order is open and for a day after.
+-- order is open and for a day after; and of all orders.
 CREATE VIEW IF NOT EXISTS calculations_at_v1 AS
 WITH
     {as_of:DateTime64(3, 'UTC')} AS as_of,
     (SELECT (CalculationLateSeconds, CalculationStuckSeconds) FROM lifecycle_v1) AS limits
 SELECT
-    OrderId, Channel, Stage,
-    assumeNotNull(CalculationRequestedAt) AS RequestedAt,
-    CalculationStartedAt AS StartedAt,
-    CalculationAnsweredAt AS AnsweredAt,
-    CalculationFailedAt AS FailedAt,
-    CalculationPart AS Part, CalculationAttempt AS Attempt, CalculationWorker AS Worker,
-    CalculationError AS Error, RetryingSince, LastSignOfLifeAt, SignOfLifeWorker,
-    assumeNotNull(RequestedAt + toIntervalSecond(limits.1)) AS LateAt,
-    assumeNotNull(RequestedAt + toIntervalSecond(limits.2)) AS StuckAt,
-    -- An order that the customer has given up waits for no price.
-    IsOpen AND ifNull(AbandonedAt > as_of, 1) AND AnsweredAt IS NULL AS IsAwaited,
-    IsAwaited AND StuckAt <= as_of AS OverOneHour,
-    AnsweredAt > StuckAt AS AnsweredTooLate,
-    -- Answered in time, but heard of only after the hour, or so shortly before it that it may not
-    -- have been derived by then: on-call may have been paged meanwhile.
-    CalculationAnswerHeardAt AS AnswerHeardAt,
-    ifNull(
-        AnsweredAt <= StuckAt AND StuckAt <= as_of
-            AND AnswerHeardAt > StuckAt - toIntervalMinute(15),
-        0
-    ) AS AnswerHeardTooLate,
-    LastEventAt, as_of AS AsOf
+/* calculations.sql */
 FROM orders_open FINAL
+WHERE MergedInto = '' AND CalculationRequestedAt IS NOT NULL;
+
+CREATE VIEW IF NOT EXISTS all_calculations_at_v1 AS
+WITH
+    {as_of:DateTime64(3, 'UTC')} AS as_of,
+    (SELECT (CalculationLateSeconds, CalculationStuckSeconds) FROM lifecycle_v1) AS limits
+SELECT
+/* calculations.sql */
+FROM orders FINAL
 WHERE MergedInto = '' AND CalculationRequestedAt IS NOT NULL;
 
 CREATE VIEW IF NOT EXISTS calculations_v1 AS

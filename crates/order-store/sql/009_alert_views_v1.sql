@@ -56,15 +56,7 @@ FROM orders_open FINAL WHERE MergedInto = '';
 -- Stays in a stage that were ended after they were stuck; of the last three of an order. Those in
 -- which a price was awaited are told of by the rules of calculations.
 CREATE VIEW IF NOT EXISTS ended_stuck_stays_v1 AS
-WITH
-    (SELECT EndedSince FROM alert_clock_v1) AS ended_since,
-    (
-        SELECT (
-            Stages, StuckSeconds, ReadyMadeStuckSeconds, FromPriceRequest, CalculationRequestedBy,
-            WaitingFor, ReadyMadeWaitingFor
-        )
-        FROM lifecycle_v1
-    ) AS limits
+WITH (SELECT EndedSince FROM alert_clock_v1) AS ended_since
 SELECT
     OrderId, Channel, Stay.1 AS Stage, Stay.2 AS StageSince,
     StageSince + toIntervalSecond(Stay.4) AS StuckAt, Stay.3 AS EndedAt, Stay.5 AS WaitingFor
@@ -74,28 +66,15 @@ FROM (
         arrayJoin(arrayFilter(
             stay -> stay.4 > 0 AND stay.2 + toIntervalSecond(stay.4) < stay.3
                 AND stay.3 >= ended_since - toIntervalDay(1),
-            arrayMap(
-                (stage, since, until, n) -> (
-                    stage, since, until,
-                    multiIf(
-                        n = 0 OR limits.4[n] = 1, 0,
-                        IsReadyMade AND limits.3[n] > 0, limits.3[n],
-                        NOT IsReadyMade AND stage = limits.5, 0,
-                        limits.2[n]
-                    ),
-                    if(n > 0 AND IsReadyMade AND limits.7[n] != '', limits.7[n], limits.6[n])
-                ),
-                arrayPopBack(Names), arrayPopBack(Times), arrayPopFront(Times),
-                arrayMap(stage -> indexOf(limits.1, stage), arrayPopBack(Names))
+            arrayZip(
+                arrayMap(stage -> toString(stage), arrayPopBack(HistoryStage)),
+                arrayPopBack(HistoryEnteredAt), arrayPopFront(HistoryEnteredAt),
+                arrayPopBack(HistoryStuckSeconds),
+                arrayMap(who -> toString(who), arrayPopBack(HistoryWaitingFor))
             )
         )) AS Stay
-    FROM (
-        SELECT
-            OrderId, Channel, IsReadyMade, HistoryEnteredAt AS Times,
-            arrayMap(stage -> toString(stage), HistoryStage) AS Names
-        FROM orders_open FINAL
-        WHERE MergedInto = '' AND LastReceivedAt >= ended_since AND length(HistoryStage) > 1
-    )
+    FROM orders_open FINAL
+    WHERE MergedInto = '' AND LastReceivedAt >= ended_since AND length(HistoryStage) > 1
 );
 
 -- The way of a price to its hour: not begun (past the first deadline of the stage that asks for

@@ -90,6 +90,10 @@ const STATE_COLUMNS: &str = "OrderId, Stage, StageRank, StageKnown, StageSince, 
 /// `orders_at_v1` at a bound point in time: the source of every query that lists orders.
 const ORDERS_AT: &str = "orders_at_v1(as_of = fromUnixTimestamp64Milli({as_of:Int64}, 'UTC'))";
 
+/// The latest request for a price of every order that needs one, at a point in time.
+const ALL_CALCULATIONS_AT: &str =
+    "all_calculations_at_v1(as_of = fromUnixTimestamp64Milli({as_of:Int64}, 'UTC'))";
+
 /// What lists show of the same, and no more: planning costs by the column.
 const LISTED_ORDERS_AT: &str =
     "listed_orders_at_v1(as_of = fromUnixTimestamp64Milli({as_of:Int64}, 'UTC'))";

@@ -33,7 +33,8 @@ const MIGRATIONS: [(u32, &str, &str); 9] = [
 ];
 
 /// Parts that several views share, by the mark that stands for them.
-const PARTS: [(&str, &str); 4] = [
+const PARTS: [(&str, &str); 5] = [
+    ("/* calculations.sql */", include_str!("../sql/parts/calculations.sql")),
     ("/* orders_words.sql */", include_str!("../sql/parts/orders_words.sql")),
     ("/* words.sql */", include_str!("../sql/parts/words.sql")),
     ("/* orders_meaning.sql */", include_str!("../sql/parts/orders_meaning.sql")),

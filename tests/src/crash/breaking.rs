@@ -233,9 +233,10 @@ impl Breaking {
     }
 
     /// A disk has hardly any room left, until something wanted more; perhaps somebody is killed
-    /// meanwhile.
+    /// meanwhile. Or it says that it has, and a quota is used up.
     async fn fill_disk(&mut self, which: fn(&Disks) -> &ForgetfulDisk) -> Result<()> {
         let left = self.rng.random_range(0..LAST_BYTES_MAX);
+        let is_quota = self.rng.random_bool(0.5);
         let disks = self.disks.as_ref().context("there are disks that can be full")?;
         let disk = which(disks);
         let before = disk.refused_writes();
@@ -243,7 +244,11 @@ impl Breaking {
         let mut left = left;
         let full = until("the disk to be full", FULL_DEADLINE, || {
             // Files that are removed give their room to whatever else lies on that disk.
-            disk.leave(left.min(disk.left_bytes()));
+            if is_quota {
+                disk.quota(Some(left));
+            } else {
+                disk.leave(left.min(disk.left_bytes()));
+            }
             left -= left / 16;
             // The engine asks for the room that it needs, and writes nothing when there is none.
             let is_full = disk.refused_writes() > before || left < FULL_BYTES;
@@ -259,6 +264,7 @@ impl Breaking {
         }
         if let Some(disks) = &self.disks {
             which(disks).limit_no_more();
+            which(disks).quota(None);
         }
         if is_journal {
             self.report.full_disks.0 += 1;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use order_model::Condition;
 
 use super::words::WITH_WORDS;
-use super::{ORDERS_AT, OrderSummary, Reader, SUMMARY_COLUMNS};
+use super::{ALL_CALCULATIONS_AT, ORDERS_AT, OrderSummary, Reader, SUMMARY_COLUMNS};
 use crate::UnixMillis;
 use crate::error::StoreError;
 
@@ -188,8 +188,8 @@ impl Reader {
              SignOfLifeWorker, CalculationFailedAt, CalculationAttempt, CalculationWorker, \
              CalculationError, RetryingSince, CalculationRequestedAt, CalculationStartedAt, \
              CalculationAnsweredAt, CalculationPart, \
-             CalculationRequestedAt + toIntervalSecond((SELECT CalculationStuckSeconds \
-                 FROM lifecycle_v1)) AS CalculationStuckAt, RefoldAt \
+             (SELECT StuckAt FROM {ALL_CALCULATIONS_AT} \
+                 WHERE OrderId = {{order:String}}) AS CalculationStuckAt, RefoldAt \
              FROM {ORDERS_AT} WHERE OrderId = {{order:String}}"
         );
         self.store

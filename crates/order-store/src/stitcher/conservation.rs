@@ -12,9 +12,10 @@ use crate::error::StoreError;
 /// An order that ended long ago is not told to the open ones when it is derived again; a derivation
 /// that was held for as long may have written it there.
 const ENDED_ANNOUNCED: &str = "INSERT INTO orders_open (* EXCEPT (Traces, LinkedTraces, \
-    HistoryStage, HistoryEnteredAt, HistorySource, HistoryAttempt)) \
+    HistoryStage, HistoryEnteredAt, HistorySource, HistoryAttempt, HistoryStuckSeconds, \
+    HistoryWaitingFor)) \
     SELECT * EXCEPT (Traces, LinkedTraces, HistoryStage, HistoryEnteredAt, HistorySource, \
-    HistoryAttempt) FROM orders FINAL WHERE IsOpen = 0 \
+    HistoryAttempt, HistoryStuckSeconds, HistoryWaitingFor) FROM orders FINAL WHERE IsOpen = 0 \
     AND OrderId IN (SELECT OrderId FROM orders_open FINAL WHERE IsOpen = 1)";
 
 /// Age of the oldest touch that any running stitcher had not derived when it last spoke.

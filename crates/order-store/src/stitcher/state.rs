@@ -67,6 +67,8 @@ pub(super) struct StateRow {
     history_entered_at: Vec<UnixMillis>,
     history_source: Vec<String>,
     history_attempt: Vec<u32>,
+    history_stuck_seconds: Vec<u32>,
+    history_waiting_for: Vec<String>,
     refold_at: Option<UnixMillis>,
     is_open: u8,
     announced: u8,
@@ -212,6 +214,11 @@ impl Derived<'_> {
             row.history_entered_at.push(to_millis(visit.entered_at));
             row.history_source.push(visit.source.clone());
             row.history_attempt.push(visit.attempt);
+        }
+        for stay in &self.judgement.stays {
+            let stuck = stay.stuck_after.map_or(0, |after| after.as_secs());
+            row.history_stuck_seconds.push(u32::try_from(stuck).unwrap_or(u32::MAX));
+            row.history_waiting_for.push(stay.waiting_for.clone());
         }
         for (carrier, through) in self.carriers {
             match through {

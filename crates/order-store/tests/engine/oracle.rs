@@ -32,7 +32,8 @@ const STATE: &str = "SELECT OrderId, toInt64(toUnixTimestamp64Nano(DerivedAt)) A
     CalculationFailedAt, CalculationPart, CalculationAttempt, CalculationWorker, CalculationError, \
     RetryingSince, LastSignOfLifeAt, SignOfLifeWorker, HandoverDestination, HandoverFrom, \
     HandoverTo, HandedOverAt, HandoverLostAt, arraySort(Traces), arraySort(LinkedTraces), \
-    HistoryStage, HistoryEnteredAt, HistorySource, HistoryAttempt, RefoldAt, IsOpen)) AS State \
+    HistoryStage, HistoryEnteredAt, HistorySource, HistoryAttempt, HistoryStuckSeconds, \
+    HistoryWaitingFor, RefoldAt, IsOpen)) AS State \
     FROM orders FINAL ORDER BY OrderId";
 
 #[derive(Debug, Row, Deserialize)]
