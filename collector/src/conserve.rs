@@ -45,13 +45,16 @@ pub async fn run(mailbox: &Mailbox, stitcher: &Stitcher, metrics: &CollectorMetr
             Ok((found, lag_of_all)) => {
                 let lag = lag.max(lag_of_all);
                 metrics.conserved(found);
+                let ends = patience.ends(found.difference, lag, begun);
+                let unexplained = patience.unexplained(begun);
                 let news = recorded.is_none_or(|(last, at)| {
                     last != found || at.elapsed() > CHECK_RECORDED_INTERVAL
                 });
-                if news && stitcher.record_conservation(&checker, found).await.is_ok() {
+                if news && stitcher.record_conservation(&checker, found, unexplained).await.is_ok()
+                {
                     recorded = Some((found, Instant::now()));
                 }
-                if patience.ends(found.difference, lag, begun) {
+                if ends {
                     // One of all collectors does it.
                     if stitcher.checks_first(&checker).await.unwrap_or(false) {
                         mend(stitcher, found, lag).await;
@@ -101,6 +104,11 @@ impl Patience {
         };
         let lasts = idle > MENDED_AFTER_IDLE || differed > MENDED_AFTER;
         lasts && self.not_before.is_none_or(|at| now >= at)
+    }
+
+    /// How long the sum has not come out although nothing waited.
+    fn unexplained(&self, now: Instant) -> Duration {
+        self.idle_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
     /// Another is to mend it; whether it is still there is asked again soon.
@@ -171,6 +179,20 @@ mod tests {
         assert_eq!(mended_at(always, |_| 61_000, 2_000), [] as [u64; 0], "it lags");
         let at_times = |second| i64::from(second % 15 != 0);
         assert_eq!(mended_at(at_times, |_| 0, 2_000), [] as [u64; 0], "it comes out at times");
+    }
+
+    #[test]
+    fn a_difference_is_explained_by_what_waits() {
+        let (begun, mut patience) = (Instant::now(), Patience::default());
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let cases = [(0, 3, 0, 0), (9, 3, 0, 9), (10, 3, 700, 0), (11, 3, 0, 0), (15, 2, 0, 4)];
+        for (second, difference, lag_ms, unexplained_s) in cases {
+            patience.ends(difference, Duration::from_millis(lag_ms), at(second));
+            let found = patience.unexplained(at(second));
+            assert_eq!(found, Duration::from_secs(unexplained_s), "at {second} s");
+        }
+        patience.ends(0, Duration::ZERO, at(20));
+        assert_eq!(patience.unexplained(at(30)), Duration::ZERO, "it comes out");
     }
 
     #[test]

@@ -17,5 +17,6 @@ mod exactly_once;
 mod proxy;
 mod pressure;
 mod access;
+mod rates;
 mod tls;
 mod process;

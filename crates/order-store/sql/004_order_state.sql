@@ -161,7 +161,9 @@ CREATE TABLE IF NOT EXISTS conservation_checks (
     CheckedAt DateTime64(3, 'UTC'),
     Named UInt64,
     Derived UInt64,
-    Merged UInt64
+    Merged UInt64,
+    -- For so long the sum has not come out although nothing waited to be derived.
+    UnexplainedMs Int64
 ) ENGINE = ReplacingMergeTree(CheckedAt)
 ORDER BY Checker
 TTL toDateTime(CheckedAt) + INTERVAL 30 DAY

@@ -42,6 +42,8 @@ struct Conservation {
     merged_ids: u64,
     /// 0 once everything received has been placed.
     difference: i64,
+    /// For how long it has not been 0 although nothing waited to be placed, milliseconds.
+    unexplained_ms: i64,
     /// When this was counted.
     #[schema(format = DateTime)]
     checked_at: String,
@@ -137,6 +139,7 @@ fn shape(data: &BoardData) -> Board {
             on_the_board: board.derived,
             merged_ids: board.merged,
             difference: board.difference,
+            unexplained_ms: board.unexplained_ms,
             checked_at: iso(board.checked_at),
             stitch_lag_ms: board.stitch_lag_ms,
         },

@@ -207,6 +207,11 @@ fn tally(locale: Locale, n: u64) -> Tally {
     Tally { text: locale.number(n), zero: n == 0 }
 }
 
+/// Orders on their way to the board are no fault: a difference is one when it lasts this long while
+/// nothing waits, or when what waits is as old as this.
+const UNEXPLAINED_MS_MAX: i64 = 15_000;
+const LAG_MS_MAX: i64 = 60_000;
+
 fn balance(locale: Locale, board: &Board) -> Balance {
     let seen = locale.number(board.seen);
     let derived = locale.number(board.derived);
@@ -215,8 +220,13 @@ fn balance(locale: Locale, board: &Board) -> Balance {
         0 => String::new(),
         n => locale.fill("board.merged", &[("n", &locale.number(n))]),
     };
-    let broken = board.difference != 0;
-    let key = if broken { "board.conservation_broken" } else { "board.conservation" };
+    let late = board.unexplained_ms > UNEXPLAINED_MS_MAX || board.stitch_lag_ms > LAG_MS_MAX;
+    let broken = board.difference != 0 && late;
+    let key = match board.difference {
+        0 => "board.conservation",
+        1.. if !broken => "board.conservation_waits",
+        _ => "board.conservation_broken",
+    };
     let values = [
         ("seen", &*seen),
         ("derived", &*derived),

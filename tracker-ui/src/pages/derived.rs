@@ -165,6 +165,18 @@ fn the_sum_says_what_was_merged_and_when_it_was_checked() {
     assert_eq!(en.balance.checked, "checked at 14:59:40, stitcher lag 350\u{a0}ms");
     assert!(ru.balance.text.contains("на доске 40 (и ещё 2 —"), "{}", ru.balance.text);
     assert!(!en.balance.broken);
+    // Orders on their way are no fault, until they do not arrive.
+    let cases =
+        [(1, 0, 2_000, false), (1, 16_000, 0, true), (1, 0, 61_000, true), (0, 0, 61_000, false)];
+    for (difference, unexplained_ms, stitch_lag_ms, broken) in cases {
+        let mut data = board(&[("SUBMITTED", 40, 0, 0)]);
+        data.board.difference = difference;
+        (data.board.unexplained_ms, data.board.stitch_lag_ms) = (unexplained_ms, stitch_lag_ms);
+        let locale = frame("/?lang=en").locale;
+        let balance = board_page::view(locale, &Lifecycle::default(), &data).balance;
+        assert_eq!(balance.broken, broken, "{}", balance.text);
+        assert_eq!(balance.text.contains("on their way"), difference > 0 && !broken);
+    }
     let said = "Read from a replica, at most 2\u{a0}s behind; one over 30\u{a0}s behind \
         when asked is not read";
     assert_eq!(en.replica.as_deref(), Some(said));

@@ -129,6 +129,7 @@ pub(crate) fn board(counts: &[(&str, u64, u64, u64)]) -> BoardData {
         derived: seen,
         merged: 0,
         difference: 0,
+        unexplained_ms: 0,
         checked_at: NOW - 20_000,
         stitch_lag_ms: 0,
         last_received_at: sources.iter().map(|source| source.last_received_at).max(),

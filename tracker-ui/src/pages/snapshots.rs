@@ -125,7 +125,7 @@ fn the_board_admits_what_it_does_not_know() {
     let mut data = board(&[("SUBMITTED", 5, 0, 0)]);
     data.active_alerts = None;
     data.board.seen = 7;
-    data.board.difference = 2;
+    (data.board.difference, data.board.unexplained_ms) = (2, 16_000);
     data.board.last_received_at = Some(NOW - 60 * MINUTE);
     insta::assert_snapshot!("board_broken_ru", seen(&board_html(&frame("/"), &data)));
     let mut empty = board(&[]);

@@ -26,6 +26,9 @@ pub struct Board {
     pub merged: u64,
     /// Of seen and derived: 0 once the stitcher has caught up.
     pub difference: i64,
+    /// For how long it has not been 0 although nothing waited to be derived, milliseconds: 0 while
+    /// orders on their way explain it.
+    pub unexplained_ms: i64,
     /// When these were counted. The facts are many, so this is not done for every reading.
     pub checked_at: UnixMillis,
     /// Age of the oldest touch that a stitcher had not derived when it last spoke, milliseconds.
@@ -189,6 +192,7 @@ struct Conservation {
     derived: u64,
     merged: u64,
     checked_at: UnixMillis,
+    unexplained_ms: i64,
 }
 
 impl Reader {
@@ -212,6 +216,7 @@ impl Reader {
             derived: conservation.derived,
             merged: conservation.merged,
             difference: seen.cast_signed() - conservation.derived.cast_signed(),
+            unexplained_ms: conservation.unexplained_ms,
             checked_at: conservation.checked_at,
             stitch_lag_ms,
             last_received_at: sources.iter().map(|source| source.last_received_at).max(),
@@ -251,7 +256,9 @@ impl Reader {
         if let Some(latest) = latest {
             return Ok(latest);
         }
-        let sql = "SELECT Named, Derived, Merged, {as_of:Int64} AS CheckedAt FROM conservation_v1";
+        let sql = "SELECT Named, Derived, Merged, {as_of:Int64} AS CheckedAt, \
+                   toInt64(0) AS UnexplainedMs \
+                   FROM conservation_v1";
         self.store.fetch_one(doing, |client| client.query(sql).param("as_of", as_of)).await
     }
 

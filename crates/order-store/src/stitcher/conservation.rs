@@ -47,6 +47,7 @@ struct CheckRow<'a> {
     named: u64,
     derived: u64,
     merged: u64,
+    unexplained_ms: i64,
 }
 
 impl Stitcher {
@@ -98,7 +99,8 @@ impl Stitcher {
         Ok(first.is_empty() || first == checker)
     }
 
-    /// Writes a check down, for the board.
+    /// Writes a check down, for the board. `unexplained`: for how long its sum has not come out
+    /// although nothing waited to be derived.
     ///
     /// # Errors
     /// The store could not be reached or refused.
@@ -106,11 +108,13 @@ impl Stitcher {
         &self,
         checker: &str,
         found: Conservation,
+        unexplained: Duration,
     ) -> Result<(), StoreError> {
         let doing = || StoreError::doing("write a check of conservation down");
         let checked_at = self.store_clock().await? / order_model::time::NANOS_PER_MILLI;
         let Conservation { named, derived, merged, .. } = found;
-        let row = CheckRow { checker, checked_at, named, derived, merged };
+        let unexplained_ms = i64::try_from(unexplained.as_millis()).unwrap_or(i64::MAX);
+        let row = CheckRow { checker, checked_at, named, derived, merged, unexplained_ms };
         let insert = self.store.client.insert::<CheckRow<'_>>("conservation_checks").await;
         let mut insert = insert.map_err(doing())?;
         insert.write(&row).await.map_err(doing())?;
