@@ -184,3 +184,67 @@ fn the_next_stage_is_the_next_that_such_an_order_passes() {
         assert_eq!(judgement.next_set_by.join(" "), next_set_by, "{story}");
     }
 }
+
+#[test]
+fn each_stay_has_the_deadline_of_its_stage_but_where_a_price_is_awaited() {
+    for (story, expected) in [
+        ("0s mes PACKAGING; 1h mes MANUFACTURING_COMPLETED; 2h mes PACKAGING", "2d 2d 2d"),
+        ("model; 0s shop SUBMITTED; 1m mes CALCULATION_RUNNING; 2m mes PRICE_CALCULATED", "- - 3d"),
+        // The seller's turn: no price is asked for.
+        ("0s shop SUBMITTED; 1h crm MANUFACTURING_APPROVED", "3d 2d"),
+        ("0s shop INITIATED; 1h mes ODD; 2h mes SHIPPED; 3h crm CLOSED", "- - - -"),
+    ] {
+        let (state, judgement) = judged(&Story::of(story));
+        let told = |stay: &StayTerms| {
+            let after = stay.stuck_after.map(humantime::format_duration);
+            after.map_or("-".to_owned(), |after| after.to_string().replace("days", "d"))
+        };
+        let found: Vec<_> = judgement.stays.iter().map(told).collect();
+        assert_eq!(found.join(" "), expected, "{story}");
+        let last = judgement.stays.last().map(|stay| &stay.waiting_for);
+        assert_eq!(last, Some(&judgement.waiting_for), "the stay that lasts: {story}");
+        assert_eq!(judgement.stays.len(), state.history.len(), "{story}");
+    }
+}
+
+/// What the one-hour rule says at the story's end: when it is late and stuck, and what holds.
+#[track_caller]
+fn check_price(story: &str, expected: &str) {
+    let read = Story::of(story);
+    let (state, judgement) = judged(&read);
+    let lifecycle = Lifecycle::default();
+    let open = !judgement.settled(read.now);
+    let price = judgement.price_wait(&lifecycle, &state, open, read.now);
+    let found = price.map_or("none".to_owned(), |price| {
+        let marks = [
+            (price.awaited, " awaited"),
+            (price.over_one_hour, " over"),
+            (price.answered_too_late, " late answer"),
+            (price.answer_heard_too_late, " heard late"),
+        ];
+        let holding: String = marks.iter().filter(|(holds, _)| *holds).map(|(_, n)| *n).collect();
+        format!("{} {}{holding}", told(price.late_at), told(price.stuck_at))
+    });
+    assert_eq!(found, expected, "{story}");
+}
+
+#[test]
+fn on_call_is_paged_an_hour_after_the_latest_request_that_has_no_answer() {
+    let asked = "model; 5m shop SUBMITTED";
+    check_price("0s shop SUBMITTED; now 9h", "none");
+    check_price(&format!("{asked}; now 1h4m59s999999999ns"), "35m 1h5m awaited");
+    check_price(&format!("{asked}; now 1h5m"), "35m 1h5m awaited over");
+    // The queue counts, and a failure does not stop the clock.
+    check_price(&format!("{asked}; 1h mes CALCULATION_RUNNING; now 2h"), "35m 1h5m awaited over");
+    check_price(&format!("{asked}; 9m mes CALCULATION_FAILED; now 2h"), "35m 1h5m awaited over");
+    // A price does, and an order that ended waits for none.
+    check_price(&format!("{asked}; 20m mes PRICE_CALCULATED ~20m; now 2h"), "35m 1h5m");
+    check_price(&format!("{asked}; 20m crm CANCELLED ~20m; now 2h"), "35m 1h5m");
+    // Answered after the hour, and answered in time but heard of late.
+    let late = format!("{asked}; 2h mes PRICE_CALCULATED ~2h; now 3h");
+    check_price(&late, "35m 1h5m late answer");
+    let heard = |at: &str| format!("{asked}; 1h mes PRICE_CALCULATED ~{at}; now 3h");
+    check_price(&heard("50m"), "35m 1h5m");
+    check_price(&heard("51m"), "35m 1h5m heard late");
+    check_price(&heard("2h"), "35m 1h5m heard late");
+}
