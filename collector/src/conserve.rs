@@ -32,8 +32,8 @@ const MENDING_PAUSE_TIMES: u32 = 20;
 /// its price, so the pause is twenty times as long as the check took.
 pub async fn run(mailbox: &Mailbox, stitcher: &Stitcher, metrics: &CollectorMetrics, stop: &Stop) {
     let checker = Uuid::now_v7().to_string();
-    let mut recorded: Option<(Conservation, Instant)> = None;
-    let mut patience = Patience::default();
+    let mut recorded: Option<(Conservation, bool, Instant)> = None;
+    let (mut patience, mut differing) = (Patience::default(), Differing::default());
     loop {
         let begun = Instant::now();
         let lag = mailbox.lag();
@@ -46,13 +46,14 @@ pub async fn run(mailbox: &Mailbox, stitcher: &Stitcher, metrics: &CollectorMetr
                 let lag = lag.max(lag_of_all);
                 metrics.conserved(found);
                 let ends = patience.ends(found.difference, lag, begun);
-                let unexplained = patience.unexplained(begun);
-                let news = recorded.is_none_or(|(last, at)| {
-                    last != found || at.elapsed() > CHECK_RECORDED_INTERVAL
+                let unexplained = differing.unexplained(found.difference, lag, begun);
+                let is_late = unexplained > MENDED_AFTER_IDLE;
+                let news = recorded.is_none_or(|(last, was_late, at)| {
+                    (last, was_late) != (found, is_late) || at.elapsed() > CHECK_RECORDED_INTERVAL
                 });
                 if news && stitcher.record_conservation(&checker, found, unexplained).await.is_ok()
                 {
-                    recorded = Some((found, Instant::now()));
+                    recorded = Some((found, is_late, Instant::now()));
                 }
                 if ends {
                     // One of all collectors does it.
@@ -106,11 +107,6 @@ impl Patience {
         lasts && self.not_before.is_none_or(|at| now >= at)
     }
 
-    /// How long the sum has not come out although nothing waited.
-    fn unexplained(&self, now: Instant) -> Duration {
-        self.idle_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
-    }
-
     /// Another is to mend it; whether it is still there is asked again soon.
     fn leave(&mut self, now: Instant) {
         *self = Self { not_before: now.checked_add(LEFT_TO_OTHERS), ..Self::default() };
@@ -120,6 +116,31 @@ impl Patience {
         let took = ended.saturating_duration_since(begun);
         let pause = took.saturating_mul(MENDING_PAUSE_TIMES).max(MENDING_PAUSE);
         *self = Self { not_before: ended.checked_add(pause), ..Self::default() };
+    }
+}
+
+/// Since when the sum has not come out, whoever tries to mend it.
+#[derive(Debug, Default)]
+struct Differing {
+    since: Option<Instant>,
+    idle_since: Option<Instant>,
+}
+
+impl Differing {
+    /// How long the sum has not come out although nothing waited, or, where something always waits,
+    /// has not come out once, if that is longer than orders may be on their way.
+    fn unexplained(&mut self, difference: i64, lag: Duration, now: Instant) -> Duration {
+        if difference == 0 {
+            *self = Self::default();
+            return Duration::ZERO;
+        }
+        let passed = |since: Instant| now.saturating_duration_since(since);
+        let differs = passed(*self.since.get_or_insert(now));
+        if !lag.is_zero() {
+            self.idle_since = None;
+            return if differs > MENDED_AFTER { differs } else { Duration::ZERO };
+        }
+        passed(*self.idle_since.get_or_insert(now))
     }
 }
 
@@ -183,16 +204,26 @@ mod tests {
 
     #[test]
     fn a_difference_is_explained_by_what_waits() {
-        let (begun, mut patience) = (Instant::now(), Patience::default());
+        let (begun, mut differing) = (Instant::now(), Differing::default());
         let at = |seconds| begun + Duration::from_secs(seconds);
-        let cases = [(0, 3, 0, 0), (9, 3, 0, 9), (10, 3, 700, 0), (11, 3, 0, 0), (15, 2, 0, 4)];
-        for (second, difference, lag_ms, unexplained_s) in cases {
-            patience.ends(difference, Duration::from_millis(lag_ms), at(second));
-            let found = patience.unexplained(at(second));
+        for (second, difference, lag_ms, unexplained_s) in [
+            (0, 3, 0, 0),
+            (9, 3, 0, 9),
+            (10, 3, 700, 0),
+            (11, 3, 0, 0),
+            (15, 2, 0, 4),
+            (20, 0, 0, 0),
+            (30, 1, 700, 0),
+            (3_630, 5, 700, 0),
+            // Something always waits.
+            (3_631, 1, 700, 3_601),
+            (3_640, 0, 700, 0),
+            (3_641, 1, 700, 0),
+        ] {
+            let lag = Duration::from_millis(lag_ms);
+            let found = differing.unexplained(difference, lag, at(second));
             assert_eq!(found, Duration::from_secs(unexplained_s), "at {second} s");
         }
-        patience.ends(0, Duration::ZERO, at(20));
-        assert_eq!(patience.unexplained(at(30)), Duration::ZERO, "it comes out");
     }
 
     #[test]

@@ -138,6 +138,26 @@ async fn a_full_disk_leaves_definitions_whole() -> Result<()> {
     stack.finish().await
 }
 
+/// Tables whose parts are written in different ways: what nothing syncs ends the engine, and wide
+/// parts are merged column by column, by way of a file of intermediate results.
+const TORN: [(&str, &str); 3] = [
+    (
+        "synced",
+        "fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1",
+    ),
+    ("unsynced", "fsync_after_insert = 0"),
+    (
+        "wide",
+        "fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, \
+         min_bytes_for_wide_part = 0, vertical_merge_algorithm_min_rows_to_activate = 1, \
+         vertical_merge_algorithm_min_columns_to_activate = 1",
+    ),
+];
+/// Pages up to which parts are cut off. The smallest has 15 files, and a page for each.
+const QUOTA_PAGES: u64 = 36;
+/// Rows of each insert.
+const QUOTA_ROWS: u64 = 100;
+
 /// libchdb does not look whether its writes fail (`clickhouse-embedded`'s `ffi/writes.rs`): a part cut
 /// off at any page of it would be acknowledged, and set aside at the next start.
 #[tokio::test(flavor = "multi_thread")]
@@ -149,72 +169,117 @@ async fn writes_that_fail_without_warning_lose_nothing() -> Result<()> {
     let disk = ForgetfulDisk::mount(folder.path().join("store"))?;
     let mut stack = Stack::new(folder, Ports::Free)?;
     stack.start_part(Part::Engine).await?;
-    let made = client(&stack)?.with_database("default");
-    for synced in [1, 0] {
+    for (table, settings) in TORN {
         let create = format!(
-            "CREATE TABLE torn_{synced} (a UInt64, b String, INDEX b b TYPE bloom_filter) \
-             ENGINE = MergeTree ORDER BY a SETTINGS fsync_after_insert = {synced}, \
-             fsync_part_directory = {synced}, min_rows_to_fsync_after_merge = {synced}, \
-             non_replicated_deduplication_window = 1000"
+            "CREATE TABLE {table} (a UInt64, b String, INDEX b b TYPE bloom_filter) \
+             ENGINE = MergeTree ORDER BY a \
+             SETTINGS non_replicated_deduplication_window = 1000, {settings}"
         );
-        made.query(&create).execute().await?;
+        engine(&stack)?.query(&create).execute().await?;
     }
-    // Such a part has 15 files; each step cuts it off a page later.
-    for step in 0..QUOTA_STEPS {
-        refused_once(&mut stack, &disk, step).await.with_context(|| format!("{step} pages"))?;
+    let mut refused = 0;
+    for pages in (0..QUOTA_PAGES).step_by(2) {
+        let under = under_quota(&mut stack, &disk, pages).await;
+        refused += under.with_context(|| format!("{pages} pages"))?;
+        whole(&stack, pages / 2 + 1).await.with_context(|| format!("{pages} pages"))?;
     }
+    // Of each table those with room for a part of the files at most.
+    assert!(refused >= 15, "{refused} inserts were refused");
     stack.kill_part(Part::Engine).await?;
     stack.start_part(Part::Engine).await?;
-    whole(&stack, QUOTA_STEPS).await?;
+    whole(&stack, QUOTA_PAGES / 2).await?;
     stack.stop().await?;
     drop(disk);
     stack.finish().await
 }
 
-/// Pages that the largest cut part has.
-const QUOTA_STEPS: u64 = 30;
-/// Rows of each insert.
-const QUOTA_ROWS: u64 = 100;
+fn engine(stack: &Stack) -> Result<Client> {
+    Ok(client(stack)?.with_database("default"))
+}
 
-/// Inserts, merges and changes a definition with so many pages left, and then repeats the inserts
-/// without a bound.
-async fn refused_once(stack: &mut Stack, disk: &ForgetfulDisk, pages: u64) -> Result<()> {
-    for synced in [1, 0] {
-        let table = format!("torn_{synced}");
+/// Inserts, merges and changes a definition with so many pages left, and then again without a bound;
+/// how many inserts were refused.
+async fn under_quota(stack: &mut Stack, disk: &ForgetfulDisk, pages: u64) -> Result<usize> {
+    let mut refused = 0;
+    for (table, _) in TORN {
         let insert = format!(
             "INSERT INTO {table} SETTINGS insert_deduplication_token = '{pages}' \
-             SELECT {pages} * {QUOTA_ROWS} + number, hex(number) FROM numbers({QUOTA_ROWS})"
+             SELECT {} * {QUOTA_ROWS} + number, hex(number) FROM numbers({QUOTA_ROWS})",
+            pages / 2
         );
         let merge = format!("OPTIMIZE TABLE {table} FINAL");
         let change = format!("ALTER TABLE {table} MODIFY SETTING merge_max_block_size = {pages}1");
-        for (statement, must) in [(insert, true), (merge, false), (change, false)] {
+        for (statement, inserts) in [(&insert, true), (&merge, false), (&change, false)] {
+            let before = disk.refused_writes();
             disk.quota(Some(pages * 4_096));
-            let done = client(stack)?.with_database("default").query(&statement).execute().await;
+            let done = engine(stack)?.query(statement).execute().await;
             disk.quota(None);
             // A part that nothing syncs ends the engine before it counts as inserted.
             if matches!(done, Err(clickhouse::error::Error::Network(_))) {
-                anyhow::ensure!(synced == 0 && must, "the engine ended during {statement}");
+                anyhow::ensure!(table == "unsynced" && inserts, "the engine ended: {statement}");
                 stack.kill_part(Part::Engine).await?;
                 stack.start_part(Part::Engine).await?;
             }
-            if done.is_err() && must {
-                client(stack)?.with_database("default").query(&statement).execute().await?;
+            if inserts && done.is_err() {
+                anyhow::ensure!(disk.refused_writes() > before, "{statement}: {done:?}");
+                refused += 1;
             }
         }
+        for statement in [&insert, &merge, &change] {
+            let done = engine(stack)?.query(statement).execute().await;
+            done.with_context(|| format!("without a quota: {statement}"))?;
+        }
     }
-    whole(stack, pages + 1).await
+    Ok(refused)
 }
 
 /// Every row is there once, in files that can be read.
 async fn whole(stack: &Stack, inserts: u64) -> Result<()> {
     let rows = inserts * QUOTA_ROWS;
-    for table in ["torn_1", "torn_0"] {
-        let read = format!("SELECT count(), uniqExact(a), sum(a), sum(length(b)) > 0 FROM {table}");
-        let client = client(stack)?.with_database("default");
-        let read: (u64, u64, u64, bool) = client.query(&read).fetch_one().await?;
-        assert_eq!(read, (rows, rows, rows * (rows - 1) / 2, true), "{table}");
-        let aside = "SELECT count() FROM system.detached_parts";
-        assert_eq!(client.query(aside).fetch_one::<u64>().await?, 0);
+    for (table, _) in TORN {
+        let read =
+            format!("SELECT count(), uniqExact(a), sum(a), countIf(b = hex(a % 100)) FROM {table}");
+        let read: (u64, u64, u64, u64) = engine(stack)?.query(&read).fetch_one().await?;
+        assert_eq!(read, (rows, rows, rows * (rows - 1) / 2, rows), "{table}");
+        let check = format!("CHECK TABLE {table}");
+        let parts: Vec<(String, u8, String)> = engine(stack)?.query(&check).fetch_all().await?;
+        assert!(!parts.is_empty() && parts.iter().all(|(_, whole, _)| *whole == 1), "{parts:?}");
     }
+    let aside = "SELECT count() FROM system.detached_parts";
+    assert_eq!(engine(stack)?.query(aside).fetch_one::<u64>().await?, 0);
     Ok(())
+}
+
+/// An intermediate result that was cut off must not be taken for whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_intermediate_result_that_does_not_fit_is_an_error() -> Result<()> {
+    if !ForgetfulDisk::is_possible() {
+        return Ok(());
+    }
+    let folder = Folder::private()?;
+    let disk = ForgetfulDisk::mount(folder.path().join("store"))?;
+    let mut stack = Stack::new(folder, Ports::Free)?;
+    stack.start_part(Part::Engine).await?;
+    let sorts = "SELECT sum(n * row) FROM (SELECT n, rowNumberInAllBlocks() AS row FROM (\
+        SELECT cityHash64(number) % 1000000 AS n FROM numbers(2000000) ORDER BY n)) \
+        SETTINGS max_bytes_before_external_sort = 1000000, max_bytes_ratio_before_external_sort = 0";
+    let expected: u64 = engine(&stack)?.query(sorts).fetch_one().await?;
+    let mut refused = 0;
+    for kib in [0, 4, 40, 400, 4_000, 40_000] {
+        let before = disk.refused_writes();
+        disk.quota(Some(kib * 1_024));
+        let found = engine(&stack)?.query(sorts).fetch_one::<u64>().await;
+        disk.quota(None);
+        let is_cut = disk.refused_writes() > before;
+        refused += u64::from(is_cut);
+        match found {
+            Ok(found) => assert_eq!((found, is_cut), (expected, false), "{kib} KiB"),
+            Err(error) => anyhow::ensure!(is_cut, "{kib} KiB: {error}"),
+        }
+    }
+    assert!(refused > 2, "{refused} times the disk was full");
+    stack.must_run()?;
+    stack.stop().await?;
+    drop(disk);
+    stack.finish().await
 }

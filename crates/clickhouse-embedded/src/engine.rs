@@ -35,6 +35,9 @@ pub enum OpenError {
     /// The data folder is taken or cannot be used.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// Failed writes could not be looked after.
+    #[error("cannot look after what the engine writes")]
+    Unwatched(#[source] std::io::Error),
     /// The engine refuses the folder; it does not say why.
     #[error("the engine does not open the data folder {}; it may be damaged", .0.display())]
     Refused(PathBuf),
@@ -72,7 +75,8 @@ impl Engine {
         failed_writes: Counter,
     ) -> Result<Self, OpenError> {
         let folder = Folder::take(&settings.data)?;
-        torn::watch(folder.path(), failed_writes);
+        torn::watch(folder.path(), settings.backups.as_deref(), failed_writes)
+            .map_err(OpenError::Unwatched)?;
         let library = Library::load(path)?;
         let arguments = arguments(settings, &folder);
         let mut boot = arguments.clone();

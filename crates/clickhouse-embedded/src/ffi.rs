@@ -21,8 +21,8 @@ pub enum LoadError {
     #[error("cannot load the engine library")]
     Library(#[from] libloading::Error),
     /// This program was linked so that the engine's writes would go past it.
-    #[error("the engine's failed writes would be lost: `write` is not exported (see build.rs)")]
-    Unguarded,
+    #[error("the engine's failed writes would be lost: `{0}` is not exported (see build.rs)")]
+    Unguarded(&'static str),
 }
 
 unsafe extern "C" {
@@ -146,10 +146,12 @@ impl Library {
     /// [`LoadError`].
     pub(crate) fn load(path: &Path) -> Result<&'static Self, LoadError> {
         let program = libloading::os::unix::Library::this();
-        // SAFETY: the signature is that of `write`, and it is not called.
-        let found = unsafe { program.get::<writes::Write>(b"write\0") }?;
-        if *found as usize != writes::write as writes::Write as usize {
-            return Err(LoadError::Unguarded);
+        for (name, ours) in writes::ours() {
+            // SAFETY: what is found is compared, and not called.
+            let found = unsafe { program.get::<*const ()>(name) }?;
+            if found.as_raw_ptr() as usize != ours {
+                return Err(LoadError::Unguarded(name));
+            }
         }
         // SAFETY: loading runs the library's initialisers; it is the pinned engine package,
         // named by the operator.

@@ -16,6 +16,7 @@ use crate::run::Bench;
 use crate::serve::{self, Admission, Shared};
 use crate::session::Sessions;
 use crate::settings::{Limits, Settings};
+use crate::torn;
 
 /// How often the engine is asked for a real answer.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
@@ -153,6 +154,7 @@ async fn probe(shared: Arc<Shared>, watch: Watch, stop: Stop) {
             Ok(Err(exception)) => watch.failed(exception.to_string()),
             Err(error) => watch.failed(error.to_string()),
         }
+        torn::let_go();
         if !stop.sleep(PROBE_EVERY).await {
             return;
         }

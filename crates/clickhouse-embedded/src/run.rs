@@ -19,6 +19,7 @@ use crate::settings::Limits;
 use crate::statement::guard::{self, Case};
 use crate::statement::insert::{Insert, Source};
 use crate::statement::output::Output;
+use crate::torn;
 
 use text::Text;
 
@@ -195,7 +196,13 @@ fn execute(
             sink,
         );
     }
+    let lost_before = torn::lost_backup_writes();
     let outcome = connection.query(text.statement(), &format, &request.parameters)?;
+    if room::backs_up(text.statement()) && torn::lost_backup_writes() != lost_before {
+        let message = "writes of a backup failed meanwhile, see the log; remove it, make room, \
+                       and make it again";
+        return Err(Exception::new(Code::NotEnoughSpace, message));
+    }
     sink.write(&outcome.data)?;
     Ok(outcome.statistics)
 }

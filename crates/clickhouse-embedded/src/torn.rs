@@ -8,14 +8,16 @@
 //! they are and whether they have been removed.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use prometheus_client::metrics::counter::Counter;
-use rustix::fs::{FileType, Stat};
+use rustix::fs::FileType;
 
 /// Files held at most. The engine writes some twenty files a part, and gives the part up at once.
 const HELD_MAX: usize = 1_024;
@@ -25,6 +27,8 @@ const UNFINISHED: &str = "tmp_";
 const INSERTED: &str = "tmp_insert_";
 /// What is about to be removed.
 const REMOVED: &str = "delete_";
+/// The engine's folders in its data folder. What else lies there is this program's.
+const FOLDERS: [&str; 4] = ["store", "metadata", "data", SPILLED];
 /// Where the engine keeps intermediate results of large questions and merges.
 const SPILLED: &str = "tmp";
 
@@ -32,10 +36,12 @@ static WATCHED: OnceLock<Watched> = OnceLock::new();
 static TORN: Mutex<TornFiles> = Mutex::new(TornFiles(Vec::new()));
 /// Whether there are any, for those who ask at each call.
 static ANY: AtomicBool = AtomicBool::new(false);
+static LOST_BACKUP_WRITES: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Debug)]
 struct Watched {
     data: PathBuf,
+    backups: Option<PathBuf>,
     failed: Counter,
 }
 
@@ -59,20 +65,54 @@ pub(crate) struct Refusal {
     pub(crate) is_noted: bool,
 }
 
-/// From now on failed writes below this folder are remembered, and counted.
-pub(crate) fn watch(data: &Path, failed: Counter) {
+/// From now on failed writes below these folders are remembered, and counted.
+///
+/// # Errors
+/// The kernel does not tell where open files are.
+pub(crate) fn watch(data: &Path, backups: Option<&Path>, failed: Counter) -> io::Result<()> {
+    let folder = File::open(data)?;
+    if path(folder.as_fd()).is_none_or(|path| path != data) {
+        let why = "/proc/self/fd does not tell where an open file is; the engine needs it";
+        return Err(io::Error::other(why));
+    }
+    let backups = backups.map(|path| path.canonicalize().unwrap_or_else(|_| path.to_owned()));
     // An engine is opened once.
-    let _ = WATCHED.set(Watched { data: data.to_owned(), failed });
+    let _ = WATCHED.set(Watched { data: data.to_owned(), backups, failed });
+    Ok(())
 }
 
 /// A write to `file` failed with `error`.
 pub(crate) fn failed(file: BorrowedFd<'_>, error: i32) -> Consequence {
     let Some(watched) = WATCHED.get() else { return Consequence::Nothing };
-    let consequence = held().failed(&watched.data, file, error);
+    let Ok(stat) = rustix::fs::fstat(file) else { return Consequence::Nothing };
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_nlink == 0 {
+        return Consequence::Nothing;
+    }
+    let Some(path) = path(file) else { return Consequence::End(PathBuf::new()) };
+    let consequence = match &watched.backups {
+        Some(backups) if path.starts_with(backups) => {
+            LOST_BACKUP_WRITES.fetch_add(1, Ordering::AcqRel);
+            Consequence::Told(path)
+        }
+        _ => held().failed(&watched.data, file, path, error),
+    };
     if consequence != Consequence::Nothing {
         watched.failed.inc();
     }
     consequence
+}
+
+/// Writes of backups that failed so far. Files of a backup are not synced: whoever had one made
+/// asks before and after.
+pub(crate) fn lost_backup_writes() -> u64 {
+    LOST_BACKUP_WRITES.load(Ordering::Acquire)
+}
+
+/// Gives the room of torn files back that have been removed meanwhile.
+pub(crate) fn let_go() {
+    if ANY.load(Ordering::Acquire) {
+        held().let_go();
+    }
 }
 
 /// The error that a sync of `file` must end with.
@@ -104,6 +144,12 @@ struct Torn {
 }
 
 impl Torn {
+    fn is(&self, file: BorrowedFd<'_>) -> bool {
+        let inode = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
+        let (held, asked) = (rustix::fs::fstat(&self.file), rustix::fs::fstat(file));
+        held.map(inode).is_ok_and(|held| asked.map(inode) == Ok(held))
+    }
+
     fn is_below(&self, folder: &Path) -> bool {
         path(self.file.as_fd()).is_some_and(|path| path.starts_with(folder))
     }
@@ -113,22 +159,28 @@ impl Torn {
 struct TornFiles(Vec<Torn>);
 
 impl TornFiles {
-    fn failed(&mut self, data: &Path, file: BorrowedFd<'_>, error: i32) -> Consequence {
-        let Ok(stat) = rustix::fs::fstat(file) else { return Consequence::Nothing };
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Consequence::Nothing;
-        }
+    fn failed(
+        &mut self,
+        data: &Path,
+        file: BorrowedFd<'_>,
+        path: PathBuf,
+        error: i32,
+    ) -> Consequence {
         self.let_go();
-        let Some(path) = path(file) else { return Consequence::Nothing };
         let Ok(within) = path.strip_prefix(data) else { return Consequence::Nothing };
-        let mut folders = within.parent().into_iter().flat_map(Path::components);
-        match folders.next() {
-            // Files of this program.
+        let folder = within.components().next().map(Component::as_os_str);
+        match FOLDERS.into_iter().find(|name| folder == Some(OsStr::new(name))) {
             None => return Consequence::Nothing,
-            Some(folder) if folder.as_os_str() == SPILLED => return Consequence::End(path),
+            // Who comes to read it finds that it is not there.
+            Some(SPILLED) => {
+                return match std::fs::remove_file(&path) {
+                    Ok(()) => Consequence::Told(path),
+                    Err(_) => Consequence::End(path),
+                };
+            }
             Some(_) => {}
         }
-        if self.0.iter().any(|torn| same(&torn.file, &stat)) {
+        if self.0.iter().any(|torn| torn.is(file)) {
             return Consequence::Nothing;
         }
         let copy = rustix::io::fcntl_dupfd_cloexec(file, 0);
@@ -148,7 +200,9 @@ impl TornFiles {
         let asked = path(file)?;
         let part = part_of(&asked);
         let torn = self.0.iter().find(|torn| torn.is_below(part.unwrap_or(&asked)));
-        torn.map(|torn| torn.error)
+        let error = torn.map(|torn| torn.error);
+        self.forget_file(part, &asked);
+        error
     }
 
     fn of_rename(&mut self, from: &Path) -> Option<Refusal> {
@@ -157,7 +211,17 @@ impl TornFiles {
         let from = std::fs::canonicalize(from).ok()?;
         let torn = self.0.iter().find(|torn| torn.is_below(&from))?;
         let is_noted = from.file_name().is_some_and(|name| starts(name, INSERTED));
-        Some(Refusal { error: torn.error, is_noted })
+        let refusal = Refusal { error: torn.error, is_noted };
+        self.forget_file(part_of(&from), &from);
+        Some(refusal)
+    }
+
+    /// Of a file outside of parts the engine has been told, and writes it anew under the same name.
+    fn forget_file(&mut self, part: Option<&Path>, file: &Path) {
+        if part.is_none() {
+            self.0.retain(|torn| !torn.is_below(file));
+            ANY.store(!self.0.is_empty(), Ordering::Release);
+        }
     }
 
     /// Forgets files that have been removed.
@@ -165,11 +229,6 @@ impl TornFiles {
         self.0.retain(|torn| rustix::fs::fstat(&torn.file).is_ok_and(|stat| stat.st_nlink > 0));
         ANY.store(!self.0.is_empty(), Ordering::Release);
     }
-}
-
-fn same(held: &OwnedFd, stat: &Stat) -> bool {
-    rustix::fs::fstat(held)
-        .is_ok_and(|held| (held.st_dev, held.st_ino) == (stat.st_dev, stat.st_ino))
 }
 
 /// Where an open file or folder is.
@@ -218,7 +277,12 @@ mod tests {
 
         fn tear(&mut self, name: &str) -> Consequence {
             let file = self.file(name);
-            self.torn.failed(&self.data, file.as_fd(), NO_SPACE)
+            self.fails(&file)
+        }
+
+        fn fails(&mut self, file: &File) -> Consequence {
+            let path = path(file.as_fd()).unwrap();
+            self.torn.failed(&self.data, file.as_fd(), path, NO_SPACE)
         }
     }
 
@@ -228,7 +292,7 @@ mod tests {
         let torn = case.data.join("store/tmp_merge_1/data.bin");
         assert_eq!(case.tear("store/tmp_merge_1/data.bin"), Consequence::Told(torn));
         let same = File::open(case.data.join("store/tmp_merge_1/data.bin")).unwrap();
-        assert_eq!(case.torn.failed(&case.data, same.as_fd(), NO_SPACE), Consequence::Nothing);
+        assert_eq!(case.fails(&same), Consequence::Nothing);
         let other_of_it = case.file("store/tmp_merge_1/checksums.txt");
         assert_eq!(case.torn.of_sync(other_of_it.as_fd()), Some(NO_SPACE));
         let folder = File::open(case.data.join("store/tmp_merge_1")).unwrap();
@@ -278,20 +342,25 @@ mod tests {
         assert_eq!(case.torn.of_sync(other.as_fd()), None);
         let same = File::open(case.data.join("store/table.sql.tmp")).unwrap();
         assert_eq!(case.torn.of_sync(same.as_fd()), Some(NO_SPACE));
+        // It is written anew.
+        assert_eq!(case.torn.of_sync(same.as_fd()), None);
+        case.tear("store/table.sql.tmp");
+        let name = case.data.join("store/table.sql.tmp");
         let refusal = Refusal { error: NO_SPACE, is_noted: false };
-        assert_eq!(case.torn.of_rename(&case.data.join("store/table.sql.tmp")), Some(refusal));
+        assert_eq!(case.torn.of_rename(&name), Some(refusal));
+        assert_eq!(case.torn.of_rename(&name), None);
     }
 
     #[test]
-    fn what_the_engine_cannot_be_told_of_ends_it_and_what_is_not_its_own_is_nothing() {
+    fn an_intermediate_result_goes_and_what_is_not_the_engines_is_nothing() {
         let mut case = case();
         let spilled = case.data.join("tmp/1");
-        assert_eq!(case.tear("tmp/1"), Consequence::End(spilled));
+        assert_eq!(case.tear("tmp/1"), Consequence::Told(spilled.clone()));
+        assert!(!spilled.exists(), "who comes to read it is told");
         assert_eq!(case.tear("query-log.jsonl"), Consequence::Nothing);
-        let elsewhere = tempfile::tempfile().unwrap();
-        assert_eq!(case.torn.failed(&case.data, elsewhere.as_fd(), NO_SPACE), Consequence::Nothing);
-        let (_reader, writer) = std::io::pipe().unwrap();
-        assert_eq!(case.torn.failed(&case.data, writer.as_fd(), NO_SPACE), Consequence::Nothing);
+        fs::create_dir(case.data.join("logs")).unwrap();
+        assert_eq!(case.tear("logs/query-log.jsonl"), Consequence::Nothing);
+        assert!(case.torn.0.is_empty());
     }
 
     #[test]

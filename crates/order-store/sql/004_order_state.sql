@@ -162,7 +162,8 @@ CREATE TABLE IF NOT EXISTS conservation_checks (
     Named UInt64,
     Derived UInt64,
     Merged UInt64,
-    -- For so long the sum has not come out although nothing waited to be derived.
+    -- For so long the sum has not come out although nothing waited to be derived, or for over an
+    -- hour whatever waited.
     UnexplainedMs Int64
 ) ENGINE = ReplacingMergeTree(CheckedAt)
 ORDER BY Checker

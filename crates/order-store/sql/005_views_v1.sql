@@ -17,9 +17,11 @@ CREATE VIEW IF NOT EXISTS sources_at_v1 AS
 SELECT
     Source, max(sources.LastReceivedAt) AS LastReceivedAt,
     max(sources.LastTimestamp) AS LastTimestamp,
-    LastReceivedAt < least(
+    LastReceivedAt + toIntervalSecond(assumeNotNull((SELECT SilentSeconds FROM lifecycle_v1)))
+        AS SilentSince,
+    SilentSince < least(
         {as_of:DateTime64(3, 'UTC')}, assumeNotNull((SELECT HeardUntil FROM listening_v1))
-    ) - toIntervalSecond(assumeNotNull((SELECT SilentSeconds FROM lifecycle_v1))) AS IsSilent
+    ) AS IsSilent
 FROM sources WHERE Source != '' GROUP BY Source;
 
 CREATE VIEW IF NOT EXISTS sources_v1 AS SELECT * FROM sources_at_v1(as_of = now64(3, 'UTC'));

@@ -211,6 +211,8 @@ fn tally(locale: Locale, n: u64) -> Tally {
 /// nothing waits, or when what waits is as old as this.
 const UNEXPLAINED_MS_MAX: i64 = 15_000;
 const LAG_MS_MAX: i64 = 60_000;
+/// Nor is anything explained by a check as old as this: nobody checks any more.
+const CHECK_AGE_MS_MAX: i64 = 600_000;
 
 fn balance(locale: Locale, board: &Board) -> Balance {
     let seen = locale.number(board.seen);
@@ -220,7 +222,9 @@ fn balance(locale: Locale, board: &Board) -> Balance {
         0 => String::new(),
         n => locale.fill("board.merged", &[("n", &locale.number(n))]),
     };
-    let late = board.unexplained_ms > UNEXPLAINED_MS_MAX || board.stitch_lag_ms > LAG_MS_MAX;
+    let late = board.unexplained_ms > UNEXPLAINED_MS_MAX
+        || board.stitch_lag_ms > LAG_MS_MAX
+        || board.as_of - board.checked_at > CHECK_AGE_MS_MAX;
     let broken = board.difference != 0 && late;
     let key = match board.difference {
         0 => "board.conservation",

@@ -166,12 +166,17 @@ fn the_sum_says_what_was_merged_and_when_it_was_checked() {
     assert!(ru.balance.text.contains("на доске 40 (и ещё 2 —"), "{}", ru.balance.text);
     assert!(!en.balance.broken);
     // Orders on their way are no fault, until they do not arrive.
-    let cases =
-        [(1, 0, 2_000, false), (1, 16_000, 0, true), (1, 0, 61_000, true), (0, 0, 61_000, false)];
-    for (difference, unexplained_ms, stitch_lag_ms, broken) in cases {
+    for (difference, unexplained_ms, stitch_lag_ms, checked_s, broken) in [
+        (1, 0, 2_000, 20, false),
+        (1, 16_000, 0, 20, true),
+        (1, 0, 61_000, 20, true),
+        (0, 0, 61_000, 20, false),
+        (1, 0, 0, 601, true),
+    ] {
         let mut data = board(&[("SUBMITTED", 40, 0, 0)]);
         data.board.difference = difference;
         (data.board.unexplained_ms, data.board.stitch_lag_ms) = (unexplained_ms, stitch_lag_ms);
+        data.board.checked_at = data.board.as_of - checked_s * 1_000;
         let locale = frame("/?lang=en").locale;
         let balance = board_page::view(locale, &Lifecycle::default(), &data).balance;
         assert_eq!(balance.broken, broken, "{}", balance.text);

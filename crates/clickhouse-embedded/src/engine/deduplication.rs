@@ -110,7 +110,8 @@ impl<'a> Note<'a> {
         let mut words = std::str::from_utf8(line).ok()?.splitn(3, '\t');
         let (mark, part, token) = (words.next()?, words.next()?, words.next()?);
         mark.parse::<u8>().ok()?;
-        let whole = !token.is_empty() && !token.contains('\0');
+        // A note that was cut off and appended to looks like one whose token has a tab.
+        let whole = !token.is_empty() && !token.contains(['\0', '\t']);
         whole.then_some(Self { mark, part: Part::named(part)?, token })
     }
 }
@@ -154,7 +155,7 @@ mod tests {
     fn notes_without_their_part_go_and_those_of_merged_parts_stay() {
         let parts =
             ["all_2_5_1", "202611_1_1_0", "all_9_9_0_12"].map(|name| Part::named(name).unwrap());
-        let cases: [(&str, &str); 9] = [
+        let cases: [(&str, &str); 10] = [
             ("1\tall_2_2_0\ta\n1\tall_4_4_0\tb\n", "1\tall_2_2_0\ta\n1\tall_4_4_0\tb\n"),
             ("1\tall_2_2_0\ta\n1\tall_6_6_0\tb\n", "1\tall_2_2_0\ta\n"),
             ("1\t202611_1_1_0\ta\n1\t202612_1_1_0\tb\n", "1\t202611_1_1_0\ta\n"),
@@ -162,6 +163,7 @@ mod tests {
             // Torn, and appended to.
             ("1\tall_2_2_0\ta\n1\tall_3_3", "1\tall_2_2_0\ta\n"),
             ("1\tall_2_2_0\ta\n1\tall_3_3_0\t", "1\tall_2_2_0\ta\n"),
+            ("1\tall_2_2_0\ta1\tall_3_3_0\tb\n1\tall_4_4_0\tc\n", "1\tall_4_4_0\tc\n"),
             ("1\tall_2_2_0\ta\n\0\0\0\0\n1\tall_3_3_0\tb\n", "1\tall_2_2_0\ta\n1\tall_3_3_0\tb\n"),
             // What was dropped, and what was taken back.
             ("1\tall_7_7_0\ta\n2\tall_7_7_0\ta\n", "2\tall_7_7_0\ta\n"),

@@ -37,6 +37,11 @@ pub(crate) fn check(sql: &[u8], data: &Path) -> Result<(), Exception> {
     Ok(())
 }
 
+/// Whether the statement makes a backup.
+pub(crate) fn backs_up(sql: &[u8]) -> bool {
+    Lexer::new(sql).next().is_some_and(|token| token.is_word("BACKUP"))
+}
+
 fn defines(sql: &[u8]) -> bool {
     let first = Lexer::new(sql).next();
     first.is_some_and(|token| DEFINING.iter().any(|word| token.is_word(word)))

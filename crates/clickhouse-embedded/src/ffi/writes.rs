@@ -9,9 +9,15 @@
 //! It does look at what `fsync`, `fdatasync` and `rename` answer. So this program exports these four
 //! functions under their own names, before those of the C library: a failed write is remembered
 //! ([`torn`](crate::torn)), and the next sync or rename that concerns the file fails with its error.
-//! Inserts into tables with `fsync_after_insert` end so before the engine notes their token. Where
-//! nothing else would tell the engine, the process ends at once, as by `kill -9`: its folder opens
-//! again without what was unfinished.
+//! Inserts into tables with `fsync_after_insert` end so before the engine notes their token, and those
+//! into others end the process, as by `kill -9`: its folder opens again without what was unfinished.
+//! An intermediate result is removed, so that whoever comes to read it fails.
+//!
+//! Two things are left as they are. The engine appends to its logs of deduplication and does not sync
+//! them: a note that does not fit is missing after the next start, as after a loss of power, and a
+//! repeat of that insert is stored once more, as rows of one identity. And `renameat2` by number, with
+//! which it puts a definition in place, comes not by here: definitions are synced before, and nobody
+//! may turn that off (`fsync_metadata`).
 
 use std::ffi::{CStr, OsStr, c_char, c_int, c_long, c_void};
 use std::os::fd::BorrowedFd;
@@ -22,8 +28,18 @@ use daemon::settings::EXIT_OS;
 
 use crate::torn::{self, Consequence};
 
-/// The signature of `write`.
-pub(super) type Write = unsafe extern "C" fn(c_int, *const c_void, usize) -> isize;
+#[cfg(not(target_os = "linux"))]
+compile_error!("the engine's writes are looked after by Linux's system calls alone");
+
+/// The functions that the engine must find here, by the names that it looks for.
+pub(super) fn ours() -> [(&'static str, usize); 4] {
+    [
+        ("write", write as *const () as usize),
+        ("fsync", fsync as *const () as usize),
+        ("fdatasync", fdatasync as *const () as usize),
+        ("rename", rename as *const () as usize),
+    ]
+}
 
 /// Errors of a write that is no failure of a disk.
 const NO_FAILURES: [c_int; 4] = [libc::EINTR, libc::EAGAIN, libc::EBADF, libc::EFAULT];
@@ -33,7 +49,7 @@ const NO_FAILURES: [c_int; 4] = [libc::EINTR, libc::EAGAIN, libc::EBADF, libc::E
 /// # Safety
 /// `bytes` points to `count` readable bytes.
 #[unsafe(no_mangle)]
-pub(super) unsafe extern "C" fn write(file: c_int, bytes: *const c_void, count: usize) -> isize {
+unsafe extern "C" fn write(file: c_int, bytes: *const c_void, count: usize) -> isize {
     // SAFETY: the arguments are those of the system call, which checks them.
     let written = unsafe { libc::syscall(libc::SYS_write, file, bytes, count) };
     if written < 0 {

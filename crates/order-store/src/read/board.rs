@@ -26,8 +26,8 @@ pub struct Board {
     pub merged: u64,
     /// Of seen and derived: 0 once the stitcher has caught up.
     pub difference: i64,
-    /// For how long it has not been 0 although nothing waited to be derived, milliseconds: 0 while
-    /// orders on their way explain it.
+    /// For how long it has not been 0 although nothing waited to be derived, or for over an hour
+    /// whatever waited, milliseconds: 0 while orders on their way explain it.
     pub unexplained_ms: i64,
     /// When these were counted. The facts are many, so this is not done for every reading.
     pub checked_at: UnixMillis,

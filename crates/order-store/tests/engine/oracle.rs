@@ -4,6 +4,7 @@
 mod world;
 mod crowds;
 mod lists;
+mod awaiting;
 mod expected;
 
 use std::collections::{BTreeMap, BTreeSet};

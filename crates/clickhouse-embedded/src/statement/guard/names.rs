@@ -41,8 +41,10 @@ pub(super) const FUNCTIONS_DENIED: [&str; 14] = [
     "getserversetting",
 ];
 /// Settings that nobody may set, in the URL or in a text: they read or write files of the host,
-/// reach other hosts, run expressions that stand in a string, or change how a text is read.
-pub(super) const SETTINGS_DENIED: [&str; 24] = [
+/// reach other hosts, run expressions that stand in a string, change how a text is read, or let a
+/// write that failed go unseen.
+pub(super) const SETTINGS_DENIED: [&str; 25] = [
+    "fsync_metadata",
     "format_schema",
     "format_schema_source",
     "format_template_row",
