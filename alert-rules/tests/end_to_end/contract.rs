@@ -163,7 +163,11 @@ fn every_metric_that_is_named_is_told() {
     let metric = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let texts = prometheus_rules() + &read("runbook.md");
     let mut seen = 0;
-    for (program, folder) in [("alert_rules", "src"), ("collector", "../collector/src")] {
+    for (program, folder) in [
+        ("alert_rules", "src"),
+        ("collector", "../collector/src"),
+        ("clickhouse_embedded", "../crates/clickhouse-embedded/src"),
+    ] {
         let source = read_all(&root().join(folder));
         let prefix = format!("waybill_{program}_");
         for name in words(&texts, &prefix, metric) {

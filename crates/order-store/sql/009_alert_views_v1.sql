@@ -123,6 +123,6 @@ FROM calculations_v1 WHERE OverOneHour GROUP BY Part, Cause;
 
 -- Systems that set stages and are silent, since when they count as such.
 CREATE VIEW IF NOT EXISTS silent_systems_v1 AS
-WITH (SELECT arrayFlatten(SetBy) FROM lifecycle_v1) AS systems
+WITH (SELECT tuple(arrayFlatten(SetBy)) FROM lifecycle_v1) AS systems
 SELECT toString(Source) AS Service, LastReceivedAt, SilentSince
-FROM sources_v1 WHERE IsSilent AND has(systems, Service);
+FROM sources_v1 WHERE IsSilent AND has(systems.1, Service);
