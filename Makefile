@@ -34,8 +34,8 @@ test: engine tools-run tools-test clients ## Install what is needed and run ever
 	cargo nextest run --locked --workspace --no-fail-fast
 
 .PHONY: bench
-bench: engine ## Measure ingest, look-up and board; figures for docs/benchmarks.md
-	cargo build --release --locked --bin clickhouse-embedded --bin collector --bin tracker-ui --bin bench
+bench: engine ## Measure ingest, look-up, board and rules; figures for docs/benchmarks.md
+	cargo build --release --locked --bin clickhouse-embedded --bin collector --bin tracker-ui --bin alert-rules --bin bench
 	target/release/bench $(BENCH_ARGS)
 
 .PHONY: bench-collector
@@ -48,7 +48,7 @@ bench-collector: engine ## The collector beside the peer Rotel (WAYBILL_BENCH_RO
 
 .PHONY: bench-scale
 bench-scale: engine ## Fill a store with up to 100 M spans and measure it; SCALE_SPANS sets the size
-	cargo build --release --locked --bin clickhouse-embedded --bin collector --bin tracker-ui --bin bench-scale
+	cargo build --release --locked --bin clickhouse-embedded --bin collector --bin tracker-ui --bin alert-rules --bin bench-scale
 	target/release/bench-scale $(BENCH_SCALE_ARGS)
 
 .PHONY: crash

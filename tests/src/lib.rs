@@ -13,6 +13,7 @@ pub mod process;
 pub mod parts;
 pub mod forgetful;
 pub mod stack;
+pub mod on_call;
 pub mod otlp;
 pub mod relay;
 pub mod discarding;

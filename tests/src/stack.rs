@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use reqwest::Client;
 
+pub use self::alerting::Routing;
 use crate::address;
 use crate::folder::Folder;
 use crate::parts::{OTLP_GRPC, OTLP_HTTP, Part, Socket};
@@ -61,6 +62,7 @@ pub struct Stack {
     extra: BTreeMap<Part, Vec<String>>,
     /// How the collector reaches the store, when it is not at the engine's own address.
     store_url: Option<String>,
+    routing: Routing,
     client: Client,
     folder: Folder,
 }
@@ -78,6 +80,7 @@ impl Stack {
             moved: Vec::new(),
             extra: BTreeMap::new(),
             store_url: None,
+            routing: Routing::default(),
             client: client()?,
             folder,
         })

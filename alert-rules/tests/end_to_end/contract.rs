@@ -58,6 +58,20 @@ fn words<'a>(
     text.split(move |c: char| !of(c)).filter(|word| word.starts_with(beginning)).collect()
 }
 
+/// Whoever adds a rule says there that an outage of the store does not end its alerts.
+#[test]
+fn the_outage_of_the_store_holds_back_every_rule_over_it_but_the_watchdog() {
+    let ours = RuleSet::read_folder(Path::new(RULES)).unwrap();
+    let rules: BTreeSet<&str> =
+        ours.rules().map(|rule| rule.name.as_str()).filter(|rule| *rule != "Watchdog").collect();
+    let configuration = read("alertmanager.yml");
+    let after = configuration.rsplit("alertname=\"StoreDown\"").next().unwrap();
+    let (inhibited, _) = after.split_once("receivers:").unwrap();
+    let is_name = |word: &&str| word.starts_with(char::is_uppercase);
+    let inhibited = words(inhibited, "", char::is_alphanumeric);
+    assert_eq!(inhibited.into_iter().filter(is_name).collect::<BTreeSet<_>>(), rules);
+}
+
 #[test]
 fn every_alert_has_a_heading_and_every_heading_an_alert() {
     let ours = RuleSet::read_folder(Path::new(RULES)).unwrap();

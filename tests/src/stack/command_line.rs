@@ -6,7 +6,6 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::Stack;
-use super::alerting;
 use crate::parts::{Arguments, Part, Socket};
 use crate::programs;
 
@@ -58,7 +57,7 @@ impl Stack {
     /// Its configuration is the one we deliver, with the addresses of this stack.
     fn alertmanager(&self, arguments: &mut Arguments) -> Result<()> {
         let path = self.folder.path().join("alertmanager.yml");
-        alerting::write_configuration(&path, &self.url(Part::TrackerUi)?)?;
+        self.write_alertmanager_configuration(&path)?;
         arguments.flag("--config.file", path);
         arguments.flag("--storage.path", self.folder.path().join("alertmanager"));
         // One Alertmanager: no cluster, no further port.

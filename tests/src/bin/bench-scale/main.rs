@@ -9,6 +9,8 @@
 #[allow(dead_code, reason = "bench and bench-scale share the file, each uses a part")]
 #[path = "../bench/timing.rs"]
 mod timing;
+#[path = "../bench/rules.rs"]
+mod rules;
 #[allow(dead_code, reason = "bench and bench-scale share the file, each uses a part")]
 #[path = "../bench/usage.rs"]
 mod usage;
@@ -107,6 +109,7 @@ async fn main() -> Result<()> {
             timelines::measure(&mut bench).await?;
         }
         pages::measure(&mut bench).await?;
+        rules::evaluate(&mut bench.stack).await?;
     }
     bench.stack.finish().await
 }

@@ -3,7 +3,8 @@
 //! It starts a private stack of the real programs, sends unique spans through the real OTLP
 //! endpoint, and prints a Markdown table for `docs/benchmarks.md`. It asserts nothing: a figure is
 //! read by people, beside the machine it was taken on. Without a command it measures ingest,
-//! look-up and board; its commands measure the collector alone, beside a peer, and overloaded.
+//! look-up, board and the rules of the alerts; its commands measure the collector alone, beside a
+//! peer, and overloaded.
 #![allow(clippy::print_stdout, reason = "the table is the program's purpose")]
 
 mod payload;
@@ -18,6 +19,7 @@ mod overload;
 mod acknowledged;
 mod ingest;
 mod questions;
+mod rules;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -25,7 +27,7 @@ use end_to_end::Stack;
 
 use crate::payload::Payloads;
 
-/// Measures ingest, look-up and board.
+/// Measures ingest, look-up, board and the rules of the alerts.
 #[derive(Debug, Parser)]
 #[command(name = "bench", version)]
 struct Settings {
@@ -90,5 +92,6 @@ async fn whole(settings: &Settings) -> Result<()> {
     ingest::paced(&stack, &payloads, settings, peak / 2.0).await?;
     ingest::catch_up(&stack).await?;
     questions::ask(&stack, &payloads, settings).await?;
+    rules::evaluate(&mut stack).await?;
     stack.finish().await
 }
