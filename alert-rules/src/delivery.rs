@@ -74,15 +74,14 @@ impl Delivery {
 
     /// One push of everything; whether it was answered.
     ///
-    /// Rule by rule, each in requests of its own, in the order in which they stand: Alertmanager knows
-    /// an alert that inhibits others before it hears of these.
+    /// Rule by rule, each in requests of its own.
     async fn send(&mut self, letters: &BTreeMap<Place, Letter>) -> bool {
         self.refused.retain(|_, (_, at)| at.elapsed() < REFUSED_REST);
         let mut outcome = Ok(());
         let mut empty = true;
-        for letter in letters.values() {
-            let alerts: Vec<&Alert> =
-                letter.iter().filter(|alert| !self.is_refused(alert)).collect();
+        for told in in_order(letters) {
+            let told = told.into_iter();
+            let alerts: Vec<&Alert> = told.filter(|alert| !self.is_refused(alert)).collect();
             empty &= alerts.is_empty();
             if outcome.is_ok() && !alerts.is_empty() {
                 outcome = self.send_rule(&alerts).await;
@@ -156,8 +155,48 @@ impl Delivery {
     }
 }
 
+/// What is told of each rule, one after the other. First what is open, in the order in which the rules
+/// stand: Alertmanager knows an alert that inhibits others before it hears of these. Then what has
+/// ended, the other way round: others have ended when the alert that held them back does.
+fn in_order(letters: &BTreeMap<Place, Letter>) -> impl Iterator<Item = Vec<&Alert>> {
+    let open = letters.values().map(|letter| (letter, true));
+    let ended = letters.values().rev().map(|letter| (letter, false));
+    open.chain(ended)
+        .map(|(letter, open)| letter.iter().filter(|alert| alert.open == open).collect())
+}
+
 /// The wall clock, in seconds since 1970.
 pub(crate) fn unix_seconds() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn alert(name: &str, open: bool) -> Alert {
+        let at = chrono::DateTime::UNIX_EPOCH;
+        let labels = BTreeMap::from([("alertname".to_owned(), name.to_owned())]);
+        Alert { labels, annotations: BTreeMap::new(), starts_at: at, ends_at: at, open }
+    }
+
+    #[test]
+    fn who_inhibits_begins_before_and_ends_after_the_others() {
+        let letter = |alerts: &[(&str, bool)]| -> Letter {
+            Arc::new(alerts.iter().map(|(name, open)| alert(name, *open)).collect())
+        };
+        let letters = BTreeMap::from([
+            ((0, "storm".to_owned()), letter(&[("old storm", false), ("storm", true)])),
+            ((1, "single".to_owned()), letter(&[("s1", true), ("s2", false), ("s3", true)])),
+        ]);
+        let told: Vec<String> = in_order(&letters)
+            .map(|alerts| {
+                alerts.iter().map(|alert| &*alert.labels["alertname"]).collect::<Vec<_>>().join(" ")
+            })
+            .collect();
+        assert_eq!(told, ["storm", "s1 s3", "s2", "old storm"]);
+    }
 }
